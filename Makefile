@@ -1,0 +1,71 @@
+# Thin targets over tools a newcomer knows. A stamp file says when a step needs no second run.
+
+# The first interpreter that really starts (a version manager may leave a name that does not).
+PYTHON ?= $(firstword $(foreach name,python3.11 python3,$(shell $(name) -c 'print("$(name)")' 2>/dev/null)))
+BIN := .venv/bin
+EXTRAS := transformers,explain,train,lab,dev
+NPM := npm --prefix js
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+INSTALLED := .venv/.installed
+BROWSER := .venv/.browser
+MODULES := js/node_modules/.package-lock.json
+BUILT := jtviz/static/.built
+SOURCES := $(shell find js/src -type f 2>/dev/null) js/build.mjs js/package.json
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench watch dist
+
+help: ## List these verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) $(BUILT) $(BROWSER) ## Make .venv with everything, build the front end, see that a browser is there
+
+demo: $(INSTALLED) $(BUILT) ## Open JupyterLab on the first notebook
+	$(BIN)/jupyter lab $(AS_ROOT) notebooks/01_look_inside_a_translator.ipynb
+
+test: setup lint ## Lint, then run the Python, TypeScript and browser tests
+	@echo "== Python tests"
+	$(BIN)/pytest -m "not browser"
+	@echo "== TypeScript tests"
+	$(NPM) run --silent test
+	@echo "== Browser tests (JupyterLab and Notebook 7 in Chromium)"
+	$(BIN)/pytest -m browser
+
+lint: $(INSTALLED) $(MODULES) ## Check style and types, Python and TypeScript
+	@echo "== Style and types"
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(NPM) run --silent lint
+	$(NPM) run --silent check
+
+bench: $(INSTALLED) $(BUILT) ## Measure speed and memory (tests/bench)
+	$(if $(wildcard tests/bench),$(BIN)/pytest tests/bench -o python_files='bench_*.py' -s,@echo "There is no tests/bench yet.")
+
+watch: $(MODULES) ## Rebuild the front end on every change (see CONTRIBUTING.md for hot reload)
+	$(NPM) run --silent watch
+
+dist: $(INSTALLED) $(MODULES) ## Build the sdist and the wheel into dist/
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+
+$(INSTALLED): pyproject.toml constraints.txt hatch_build.py
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	JTVIZ_SKIP_FRONT_END=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	@touch $@
+
+$(MODULES): js/package.json js/package-lock.json
+	@command -v npm >/dev/null || { echo "Node 20 or newer is needed, and npm was not found on the PATH."; exit 1; }
+	$(NPM) ci
+	@touch $@
+
+$(BUILT): $(SOURCES) $(MODULES)
+	$(NPM) run --silent build
+	@touch $@
+
+$(BROWSER): tests/browser/find_browser.py $(INSTALLED)
+	$(BIN)/python tests/browser/find_browser.py --install
+	@touch $@
