@@ -1,0 +1,131 @@
+// Fetch parts of the attention from the kernel. Twin: jtviz/views/tiles.py (keys, kinds, limits).
+// Required: one batched request at a time, newest wish first; frames are drawn from what is here;
+// whatever the kernel cannot answer is shown, not swallowed.
+
+import { type Signal, signal } from "@preact/signals-core";
+import type { Page } from "./page";
+import type { Meta, Model } from "./types";
+
+export const TILE = 256;
+export const BLOCK = 16;
+/** Keys in one request: few enough that a newer wish does not wait long. */
+const BATCH = 12;
+
+export type Key =
+  | { kind: "whole" | "received"; stage: string; layer: number }
+  | { kind: "row" | "column" | "rows"; stage: string; layer: number; index: number }
+  | {
+      kind: "tile";
+      stage: string;
+      layer: number;
+      heads: readonly number[];
+      level: number;
+      row: number;
+      column: number;
+      pool: "max" | "mean";
+    };
+
+/** Weights between 0 and 1, row-major, whatever the numbers came as. */
+export interface Tile {
+  shape: number[];
+  data: Float32Array | Uint8Array;
+  /** What to multiply a number with: 1, or 1 / 255. */
+  unit: number;
+}
+
+interface Reply {
+  id: number;
+  op: string;
+  ok: boolean;
+  error?: string;
+  tiles?: { shape: number[]; dtype: string }[];
+}
+
+export class Tiles {
+  /** Rises when numbers arrive: read it to be drawn again. */
+  readonly version: Signal<number> = signal(0);
+  readonly error: Signal<string> = signal("");
+  readonly waiting: Signal<boolean> = signal(false);
+  readonly #wanted = new Map<string, Key>();
+  readonly #failed = new Set<string>();
+  #pending: { id: number; keys: string[] } | null = null;
+  #scheduled = false;
+  #nextId = 0;
+
+  constructor(
+    readonly meta: Meta,
+    private readonly model: Model<object>,
+    private readonly page: Page,
+    private readonly abort: AbortSignal,
+  ) {
+    model.on("msg:custom", (reply: Reply, buffers: DataView[]) => this.#receive(reply, buffers));
+    page.arrived.subscribe(() => {
+      this.version.value++;
+    }, abort);
+  }
+
+  /** Return a tile if it is here, else ask for it and return undefined. */
+  get(key: Key): Tile | undefined {
+    const name = JSON.stringify(key);
+    const tile = this.page.tiles.get(name) as Tile | undefined;
+    if (tile === undefined && !this.#failed.has(name) && !this.#pending?.keys.includes(name)) {
+      // Deleting first moves a repeated wish to the end, where the newest are.
+      this.#wanted.delete(name);
+      this.#wanted.set(name, key);
+      this.#schedule();
+    }
+    return tile;
+  }
+
+  /** Forget wishes that nobody has any more (the layer was left). */
+  forget(): void {
+    this.#wanted.clear();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#pending) return;
+    this.#scheduled = true;
+    requestAnimationFrame(() => {
+      this.#scheduled = false;
+      this.#send();
+    });
+  }
+
+  #send(): void {
+    for (const name of this.#wanted.keys()) if (this.page.tiles.has(name)) this.#wanted.delete(name);
+    if (this.#pending || this.#wanted.size === 0 || this.abort.aborted) return;
+    const newest = [...this.#wanted].reverse().slice(0, BATCH);
+    for (const [name] of newest) this.#wanted.delete(name);
+    this.#pending = { id: ++this.#nextId, keys: newest.map(([name]) => name) };
+    this.waiting.value = true;
+    this.model.send({ id: this.#pending.id, op: "tiles", keys: newest.map(([, key]) => key) });
+  }
+
+  #receive(reply: Reply, buffers: DataView[]): void {
+    if (reply.op !== "tiles" || !this.#pending || reply.id !== this.#pending.id) return;
+    const { keys } = this.#pending;
+    this.#pending = null;
+    this.waiting.value = false;
+    if (reply.ok) {
+      this.error.value = "";
+      reply.tiles?.forEach(({ shape, dtype }, i) => {
+        const [buffer, name] = [buffers[i], keys[i]];
+        if (buffer && name) this.page.tiles.set(name, { shape, ...decode(buffer, dtype) });
+      });
+    } else {
+      this.error.value = reply.error ?? "The kernel could not compute this part.";
+      for (const name of keys) this.#failed.add(name);
+    }
+    this.page.arrived.set(keys);
+    this.#schedule();
+  }
+}
+
+function decode(buffer: DataView, dtype: string): Pick<Tile, "data" | "unit"> {
+  if (dtype === "uint8") {
+    return { data: new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength), unit: 1 / 255 };
+  }
+  // A float view must start at a multiple of four, which a message's buffer need not: copy.
+  const bytes = buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength);
+  return { data: new Float32Array(bytes), unit: 1 };
+}

@@ -1,0 +1,103 @@
+// The row on top: stages as tabs, the layer slider, the way of drawing, what labels a row.
+
+import type { Signal } from "@preact/signals-core";
+import { h, set, watch } from "../core/dom";
+import type { Selection } from "../core/selection";
+import type { Mode } from "../core/types";
+
+export function stageTabs(selection: Selection, abort: AbortSignal): HTMLElement {
+  const tabs = selection.meta.stages.map((stage) => {
+    const tab = h("button", { type: "button", role: "tab", class: "tab" }, stage.label);
+    tab.addEventListener("click", () => selection.toStage(stage.name), { signal: abort });
+    watch(abort, () => set(tab, "aria-selected", selection.stage.value === stage.name));
+    return tab;
+  });
+  return h("div", { role: "tablist", "aria-label": "Stage", class: "group" }, ...tabs);
+}
+
+/** A slider of our own: the native one takes up and down for itself, which walk the heads here. */
+export function layerSlider(selection: Selection, abort: AbortSignal): HTMLElement {
+  const knob = h("span", { class: "knob" });
+  const ticks = h("span", { class: "ticks", "aria-hidden": "true" });
+  const track = h(
+    "span",
+    { class: "track", role: "slider", tabindex: 0, "aria-label": "Layer", "aria-orientation": "horizontal" },
+    ticks,
+    knob,
+  );
+  const value = h("span", { class: "value", "aria-hidden": "true" });
+  const count = h("span", { class: "caption", "aria-hidden": "true" });
+  const last = (): number => selection.current.value.heads.length - 1;
+  const follow = (event: PointerEvent): void => {
+    const box = track.getBoundingClientRect();
+    const share = (event.clientX - box.left - 8) / Math.max(1, box.width - 16);
+    selection.toLayer(Math.round(share * last()));
+  };
+  track.addEventListener(
+    "pointerdown",
+    (event) => {
+      track.setPointerCapture(event.pointerId);
+      follow(event);
+    },
+    { signal: abort },
+  );
+  track.addEventListener("pointermove", (e) => track.hasPointerCapture(e.pointerId) && follow(e), {
+    signal: abort,
+  });
+  track.addEventListener(
+    "keydown",
+    (event) => {
+      const to = { Home: 0, End: last() }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      event.stopPropagation();
+      selection.toLayer(to);
+    },
+    { signal: abort },
+  );
+  watch(abort, () => {
+    const layer = selection.layer.value;
+    const at = last() > 0 ? layer / last() : 0;
+    set(track, "aria-valuemin", 0);
+    set(track, "aria-valuemax", last());
+    set(track, "aria-valuenow", layer);
+    set(track, "aria-valuetext", `layer ${layer} of 0 to ${last()}`);
+    track.style.setProperty("--at", String(at));
+    ticks.style.setProperty("--steps", String(Math.max(1, last())));
+    value.textContent = String(layer);
+    count.textContent = `of ${last() + 1}`;
+  });
+  return h(
+    "div",
+    { class: "layer" },
+    h("span", { class: "caption", "aria-hidden": "true" }, "Layer"),
+    value,
+    track,
+    count,
+  );
+}
+
+/** A few choices of which one holds. */
+export function choice<T extends string>(
+  name: string,
+  options: readonly (readonly [T, string])[],
+  chosen: Signal<T>,
+  abort: AbortSignal,
+): HTMLElement {
+  const buttons = options.map(([value, label]) => {
+    const button = h("button", { type: "button", role: "radio", class: "option" }, label);
+    const choose = (): void => {
+      chosen.value = value;
+    };
+    button.addEventListener("click", choose, { signal: abort });
+    watch(abort, () => set(button, "aria-checked", chosen.value === value));
+    return button;
+  });
+  return h("div", { role: "radiogroup", "aria-label": name, class: "group" }, ...buttons);
+}
+
+export const MODES: readonly (readonly [Mode, string])[] = [
+  ["links", "Links"],
+  ["matrix", "Matrix"],
+  ["text", "Text"],
+];

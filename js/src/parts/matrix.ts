@@ -1,0 +1,200 @@
+// The heat map of the heads shown (their mean, where there are several): queries down, keys across.
+
+import { css, type Rgb, shade } from "../core/colour";
+import { h, onceAFrame, prepare, watch } from "../core/dom";
+import type { Patterns } from "../core/patterns";
+import { headsInWords } from "../core/words";
+import { type Picture, type Scene, sidesOf } from "./picture";
+import { tokenButtons } from "./tokens";
+
+const LARGEST = 30;
+const TALLEST = 640;
+/** Cells smaller than this have no room for a label. */
+const LABELLED = 10;
+const LONGEST_LABEL = 112;
+const TITLE = 20;
+
+interface Grid {
+  /** CSS pixels of one token and of the labels. */
+  cell: number;
+  left: number;
+  top: number;
+  level: number;
+  labelled: boolean;
+}
+
+export const matrix: Picture = (scene, abort) => {
+  const canvas = h("canvas", { role: "img" });
+  const queries = h("div", { class: "labels queries", role: "group" });
+  const keys = h("div", { class: "labels keys", role: "group" });
+  const titleKey = h("div", { class: "axis key", "aria-hidden": "true" }, "key");
+  const titleQuery = h("div", { class: "axis query", "aria-hidden": "true" }, "query");
+  const plot = h("div", { class: "plot" }, titleKey, titleQuery, keys, queries, canvas);
+  let grid: Grid = { cell: 1, left: 0, top: 0, level: 0, labelled: false };
+  let inner = new AbortController();
+  watch(abort, () => {
+    const sides = sidesOf(scene);
+    const stage = scene.selection.current.value;
+    const width = scene.width.value;
+    grid = layOut(width, sides.rows, sides.key.text, measureIn(scene.root, canvas));
+    inner.abort();
+    inner = new AbortController();
+    const make = grid.labelled ? tokenButtons : () => [];
+    queries.replaceChildren(...make(scene.selection, "query", sides.query, sides.rows, inner.signal));
+    keys.replaceChildren(...make(scene.selection, "key", sides.key, sides.key.text, inner.signal));
+    queries.setAttribute("aria-label", `Query tokens, ${stage.query}`);
+    keys.setAttribute("aria-label", `Key tokens, ${stage.key}`);
+    plot.style.setProperty("--cell", `${grid.cell}px`);
+    plot.style.setProperty("--left", `${grid.left}px`);
+    plot.style.setProperty("--top", `${grid.top}px`);
+    plot.style.setProperty("--width", `${grid.cell * sides.key.text.length}px`);
+    plot.style.setProperty("--height", `${grid.cell * sides.rows.length}px`);
+  });
+  abort.addEventListener("abort", () => inner.abort(), { once: true });
+
+  const again = onceAFrame(() => !abort.aborted && drawCells(scene, canvas, grid));
+  watch(abort, () => {
+    scene.width.value;
+    scene.theme.value;
+    scene.patterns.value;
+    scene.selection.heads.value;
+    scene.selection.focus.value;
+    scene.selection.pinned.value;
+    again();
+  });
+
+  const at = (event: MouseEvent): { query: number; key: number } => {
+    const box = canvas.getBoundingClientRect();
+    const { queries: rows, keys: columns } = scene.patterns.peek();
+    const inside = (value: number, count: number): number =>
+      Math.max(0, Math.min(count - 1, Math.floor(value)));
+    return {
+      query: inside(((event.clientY - box.top) / box.height) * rows, rows),
+      key: inside(((event.clientX - box.left) / box.width) * columns, columns),
+    };
+  };
+  canvas.addEventListener("pointermove", (event) => scene.selection.hover(at(event)), { signal: abort });
+  canvas.addEventListener("pointerleave", () => scene.selection.hover({ query: null, key: null }), {
+    signal: abort,
+  });
+  canvas.addEventListener(
+    "click",
+    (event) => {
+      const cell = at(event);
+      const { query, key } = scene.selection.pinned.peek();
+      const isPinned = cell.query === query && cell.key === key;
+      scene.selection.choose({ pinned: isPinned ? { query: null, key: null } : cell });
+    },
+    { signal: abort },
+  );
+  return h("div", { class: "matrix" }, plot);
+};
+
+/** Fit the grid to the width: as large as legible, square cells, labels only where they have room. */
+function layOut(width: number, rows: readonly string[], columns: readonly string[], measure: Measure): Grid {
+  const left = TITLE + Math.min(LONGEST_LABEL, longest(rows, measure) + 12);
+  const top = TITLE + Math.min(LONGEST_LABEL, longest(columns, measure) + 12);
+  const fit = (w: number): number =>
+    Math.min(w / Math.max(1, columns.length), TALLEST / Math.max(1, rows.length));
+  const labelled = Math.floor(fit(width - left));
+  if (labelled >= LABELLED) return { cell: Math.min(LARGEST, labelled), left, top, level: 0, labelled: true };
+  const cell = fit(width - TITLE - 8);
+  const level = Math.max(0, Math.ceil(Math.log2(1 / (cell * (globalThis.devicePixelRatio || 1)))));
+  return {
+    cell: cell >= 2 ? Math.floor(cell) : cell,
+    left: TITLE + 8,
+    top: TITLE + 8,
+    level,
+    labelled: false,
+  };
+}
+
+type Measure = (label: string) => number;
+
+function longest(labels: readonly string[], measure: Measure): number {
+  return labels.reduce((most, label) => Math.max(most, measure(label)), 0);
+}
+
+/** Width of a label in the font that labels are set in. */
+function measureIn(node: HTMLElement, canvas: HTMLCanvasElement): Measure {
+  const context = canvas.getContext("2d");
+  return (label) => {
+    if (!context) return label.length * 8;
+    context.font = `12px ${getComputedStyle(node).fontFamily}`;
+    return Math.ceil(context.measureText(label).width);
+  };
+}
+
+function drawCells(scene: Scene, canvas: HTMLCanvasElement, grid: Grid): void {
+  const patterns = scene.patterns.peek();
+  const heads = scene.selection.heads.peek();
+  const [width, height] = [grid.cell * patterns.keys, grid.cell * patterns.queries];
+  const context = prepare(canvas, width, height);
+  const level = patterns.isWhole ? 0 : grid.level;
+  const max = heads.length > 0 ? paint(context, patterns, heads, scene.ramp.peek(), width, height, level) : 0;
+  outline(scene, context, grid.cell, width, height);
+  const pooled = level > 0 ? `, pooled ${2 ** level} × ${2 ** level}, max` : "";
+  const words = `attention weight, ${headsInWords(heads)}; each row is one query and sums to 1${pooled}`;
+  canvas.setAttribute(
+    "aria-label",
+    `Heat map of ${words}: ${patterns.queries} queries by ${patterns.keys} keys`,
+  );
+  const legend = scene.legend.peek();
+  if (legend.words !== words || legend.max !== max) scene.legend.value = { words, max };
+}
+
+/** Paint the weights; returns the largest, which the full colour stands for. */
+function paint(
+  context: CanvasRenderingContext2D,
+  patterns: Patterns,
+  heads: readonly number[],
+  colours: readonly Rgb[],
+  width: number,
+  height: number,
+  level: number,
+): number {
+  const picture = patterns.picture(heads, level);
+  const weights = new Float32Array(picture.width * picture.height);
+  let max = 0;
+  for (let row = 0, i = 0; row < picture.height; row++) {
+    for (let column = 0; column < picture.width; column++, i++) {
+      const weight = picture.at(row, column) ?? 0;
+      weights[i] = weight;
+      if (weight > max) max = weight;
+    }
+  }
+  const image = new ImageData(picture.width, picture.height);
+  for (let i = 0; i < weights.length; i++) {
+    const [r, g, b] = shade(colours, weights[i] ?? 0, max);
+    image.data.set([r, g, b, 255], i * 4);
+  }
+  const small = new OffscreenCanvas(picture.width, picture.height);
+  small.getContext("2d")?.putImageData(image, 0, 0);
+  context.imageSmoothingEnabled = picture.width > width;
+  context.drawImage(small, 0, 0, width, height);
+  return max;
+}
+
+/** Mark the row and the column in focus, and the pinned ones more strongly. */
+function outline(
+  scene: Scene,
+  context: CanvasRenderingContext2D,
+  cell: number,
+  width: number,
+  height: number,
+): void {
+  const { ink } = scene.theme.peek();
+  const { pinned, hovered } = scene.selection;
+  context.strokeStyle = css(ink);
+  context.lineWidth = 1;
+  for (const [pins, alpha] of [
+    [pinned.peek(), 0.9],
+    [hovered.peek(), 0.55],
+  ] as const) {
+    context.globalAlpha = alpha;
+    const size = Math.max(cell, 3);
+    if (pins.query !== null) context.strokeRect(0.5, pins.query * cell + 0.5, width - 1, size - 1);
+    if (pins.key !== null) context.strokeRect(pins.key * cell + 0.5, 0.5, size - 1, height - 1);
+  }
+  context.globalAlpha = 1;
+}

@@ -1,0 +1,63 @@
+// A model as anywidget hands it over, without a kernel: what is set is kept, what is sent is recorded.
+
+import type { Meta } from "../src/core/types";
+
+type Listener = (...args: never[]) => void;
+
+export class FakeModel {
+  saved = 0;
+  sent: { id: number; op: string; keys: Record<string, unknown>[] }[] = [];
+  readonly #listeners = new Map<string, Set<Listener>>();
+
+  constructor(public state: Record<string, unknown>) {}
+
+  get(name: string): never {
+    return this.state[name] as never;
+  }
+
+  set(name: string, value: unknown): void {
+    if (JSON.stringify(this.state[name]) === JSON.stringify(value)) return;
+    this.state[name] = value;
+    this.emit(`change:${name}`);
+  }
+
+  on(name: string, listener: Listener): void {
+    this.#listeners.set(name, (this.#listeners.get(name) ?? new Set()).add(listener));
+  }
+
+  off(): void {
+    this.#listeners.clear();
+  }
+
+  save_changes(): void {
+    this.saved++;
+  }
+
+  send(message: FakeModel["sent"][number]): void {
+    this.sent.push(message);
+  }
+
+  emit(name: string, ...args: unknown[]): void {
+    for (const listener of this.#listeners.get(name) ?? []) listener(...(args as never[]));
+  }
+}
+
+export const META: Meta = {
+  stages: [
+    { name: "encoder", label: "Encoder", query: "encoder", key: "encoder", heads: [4, 4, 4] },
+    { name: "decoder", label: "Decoder", query: "decoder", key: "decoder", heads: [4, 2] },
+    { name: "cross", label: "Cross", query: "decoder", key: "encoder", heads: [4, 4] },
+  ],
+  sides: {
+    encoder: { text: ["tea", "<b>x</b>", "</s>"], special: [false, false, true], gap: [true, true, false] },
+    decoder: { text: ["<s>", "茶"], special: [true, false], gap: [true, false] },
+  },
+  predicts: ["茶", "</s>"],
+  whole_limit: 2 ** 18,
+};
+
+export const choices = (): FakeModel =>
+  new FakeModel({ stage: "encoder", layer: 0, heads: [0, 1, 2, 3], pinned: { query: null, key: null } });
+
+/** Let queued microtasks and one animation frame pass. */
+export const frame = (): Promise<void> => new Promise((done) => setTimeout(done, 40));

@@ -1,0 +1,110 @@
+import { signal } from "@preact/signals-core";
+import { beforeEach, describe, expect, test } from "vitest";
+import { headColour, ramp, shade, toLab, toRgb } from "../src/core/colour";
+import { makePage } from "../src/core/page";
+import { Patterns } from "../src/core/patterns";
+import { Selection } from "../src/core/selection";
+import { Tiles } from "../src/core/tiles";
+import { status } from "../src/core/words";
+import { layerSlider, stageTabs } from "../src/parts/controls";
+import { headSelector } from "../src/parts/heads";
+import { listenToTokens, tokenButtons } from "../src/parts/tokens";
+import { choices, FakeModel, META } from "./fakes";
+
+const abort = new AbortController().signal;
+let selection: Selection;
+
+beforeEach(() => {
+  selection = new Selection(META, choices() as never, makePage(), abort);
+});
+
+describe("accessible names and states", () => {
+  test("heads are named buttons with a state", () => {
+    const theme = signal({ background: [255, 255, 255], ink: [0, 0, 0], dark: false } as const);
+    const node = headSelector(selection, theme as never, abort);
+    const heads = [...node.querySelectorAll("[data-head]")];
+    expect(heads.map((head) => head.getAttribute("aria-label"))).toEqual([
+      "Head 0",
+      "Head 1",
+      "Head 2",
+      "Head 3",
+    ]);
+    selection.isolateHead(1);
+    expect(heads.map((head) => head.getAttribute("aria-pressed"))).toEqual([
+      "false",
+      "true",
+      "false",
+      "false",
+    ]);
+  });
+
+  test("the layer is a slider, the stages are tabs", () => {
+    const slider = layerSlider(selection, abort).querySelector("[role=slider]");
+    selection.toLayer(2);
+    expect(slider?.getAttribute("aria-label")).toBe("Layer");
+    expect(slider?.getAttribute("aria-valuenow")).toBe("2");
+    expect(slider?.getAttribute("aria-valuemax")).toBe("2");
+    const tabs = [...stageTabs(selection, abort).querySelectorAll("[role=tab]")];
+    expect(tabs.map((tab) => tab.textContent)).toEqual(["Encoder", "Decoder", "Cross"]);
+    expect(tabs.map((tab) => tab.getAttribute("aria-selected"))).toEqual(["true", "false", "false"]);
+  });
+
+  test("a token is shown as text, whatever it says, and says its state", () => {
+    const side = META.sides["encoder"];
+    if (!side) throw new Error("the fake has an encoder");
+    const root = document.createElement("div");
+    root.append(...tokenButtons(selection, "query", side, side.text, abort));
+    listenToTokens(root, selection, abort);
+    const token = root.children[1] as HTMLElement;
+    expect(token.textContent).toBe("<b>x</b>");
+    expect(root.querySelector("b")).toBeNull();
+    expect(token.dataset).toMatchObject({ side: "query", index: "1", state: "idle" });
+    token.dispatchEvent(new Event("pointerover", { bubbles: true }));
+    expect(token.dataset["state"]).toBe("hover");
+    token.click();
+    expect(token.dataset["state"]).toBe("pinned");
+    expect(selection.pinned.value).toEqual({ query: 1, key: null });
+  });
+});
+
+describe("colour", () => {
+  test("zero is exactly the background", () => {
+    expect(shade(ramp([17, 17, 17], 3, true), 0, 0.4)).toEqual([17, 17, 17]);
+    expect(shade(ramp([255, 255, 255], null, false), 0, 0.4)).toEqual([255, 255, 255]);
+  });
+
+  test("OKLab goes there and back", () => {
+    expect(toRgb(toLab([12, 200, 99]))).toEqual([12, 200, 99]);
+  });
+
+  test.each([false, true])("twenty-four heads have twenty-four colours (dark: %s)", (dark) => {
+    const labs = Array.from({ length: 24 }, (_, head) => toLab(headColour(head, dark)));
+    for (const [i, a] of labs.entries()) {
+      for (const b of labs.slice(i + 1)) {
+        expect(Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2])).toBeGreaterThan(0.04);
+      }
+    }
+  });
+});
+
+test("the status line gives the place, the token and the number", () => {
+  const page = makePage();
+  const tiles = new Tiles(META, new FakeModel({}) as never, page, abort);
+  const data = new Float32Array(4 * 2 * 3);
+  data.set([0.1, 0.07, 0.83], 2 * 3 + 0);
+  page.tiles.set(JSON.stringify({ kind: "whole", stage: "cross", layer: 1 }), {
+    shape: [4, 2, 3],
+    data,
+    unit: 1,
+  });
+  selection.toStage("cross");
+  selection.toLayer(1);
+  selection.isolateHead(1);
+  const line = (): string => status(selection, new Patterns(tiles, selection.current.value, 1));
+  selection.hover({ query: 0, key: null });
+  expect(line()).toBe("Cross · layer 1 · head 1 · reading <s>, predicting 茶 · looks most at </s> 0.830");
+  selection.hover({ query: 0, key: 1 });
+  expect(line()).toBe("Cross · layer 1 · head 1 · reading <s>, predicting 茶 · looks at <b>x</b> 0.070");
+  selection.hover({ query: null, key: 0 });
+  expect(line()).toContain("tea is looked at most when reading <s>, predicting 茶 0.100");
+});
