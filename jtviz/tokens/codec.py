@@ -1,0 +1,169 @@
+"""One way to talk to the tokenizers people have: `tokenizers.Tokenizer`, Hugging Face, or a pair.
+
+Required: neither library is imported here; an object is recognised by what it can do. The two sides
+of a translator may have two vocabularies, so everything is asked for a side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from .errors import JtvizError
+from .pieces import Scheme, Span, guess_scheme, scheme_of_decoder
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Side = Literal["source", "target"]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenizerPair:
+    """Two tokenizers of an encoder-decoder whose sides have different vocabularies.
+
+    Parameters
+    ----------
+    source, target : tokenizers.Tokenizer
+        For the text that is read and for the text that is written. The target's post-processor puts
+        the begin token before and the end token after.
+    """
+
+    source: Tokenizer
+    target: Tokenizer
+
+
+class Codec(Protocol):
+    """What jtviz asks of a tokenizer, for one side of a model."""
+
+    @property
+    def scheme(self) -> Scheme:
+        """How pieces spell spaces."""
+
+    @property
+    def special(self) -> frozenset[int]:
+        """Ids of tokens that are not text: begin, end, padding, mask."""
+
+    def encode(self, text: str) -> tuple[list[int], list[Span] | None]:
+        """Return token ids, and the characters of each in the text where the tokenizer tells."""
+
+    def piece(self, token: int) -> str:
+        """Return the vocabulary's spelling of a token id."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids, without special tokens."""
+
+
+def codec(tokenizer: Any, side: Side = "source") -> Codec:  # noqa: ANN401 - any tokenizer, by what it can do
+    """Return the codec of one side of a tokenizer.
+
+    Raises
+    ------
+    JtvizError
+        If the object is no tokenizer jtviz knows how to talk to.
+    """
+    if isinstance(tokenizer, TokenizerPair):
+        return RustCodec(getattr(tokenizer, side))
+    if hasattr(tokenizer, "convert_ids_to_tokens") and callable(tokenizer):
+        return HuggingFaceCodec(tokenizer, side)
+    if hasattr(tokenizer, "id_to_token") and hasattr(tokenizer, "encode"):
+        return RustCodec(tokenizer)
+    message = (
+        f"tokenizer= must be a Hugging Face tokenizer, a tokenizers.Tokenizer or a jtviz TokenizerPair, "
+        f"not {type(tokenizer).__name__}"
+    )
+    raise JtvizError(message)
+
+
+@dataclass(frozen=True)
+class RustCodec:
+    """A `tokenizers.Tokenizer`."""
+
+    tokenizer: Any
+
+    @cached_property
+    def scheme(self) -> Scheme:
+        """How pieces spell spaces."""
+        return scheme_of_decoder(self.tokenizer.decoder)
+
+    @cached_property
+    def special(self) -> frozenset[int]:
+        """Ids of tokens that are not text."""
+        return _special_ids(self.tokenizer.get_added_tokens_decoder())
+
+    def encode(self, text: str) -> tuple[list[int], list[Span] | None]:
+        """Return token ids and the characters of each."""
+        encoding = self.tokenizer.encode(text)
+        return list(encoding.ids), list(encoding.offsets)
+
+    def piece(self, token: int) -> str:
+        """Return the vocabulary's spelling of a token id."""
+        return _spelling(self.tokenizer.id_to_token(token), token)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids, without special tokens."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+@dataclass(frozen=True)
+class HuggingFaceCodec:
+    """A `transformers` tokenizer, fast or slow."""
+
+    tokenizer: Any
+    side: Side
+
+    @cached_property
+    def scheme(self) -> Scheme:
+        """How pieces spell spaces."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is not None:
+            return scheme_of_decoder(backend.decoder)
+        if hasattr(self.tokenizer, "byte_decoder"):
+            return "bytes"
+        if hasattr(self.tokenizer, "sp_model") or hasattr(self.tokenizer, "spm_target"):
+            return "metaspace"
+        if hasattr(self.tokenizer, "wordpiece_tokenizer"):
+            return "wordpiece"
+        return guess_scheme(list(self.tokenizer.get_vocab()))
+
+    @cached_property
+    def special(self) -> frozenset[int]:
+        """Ids of tokens that are not text."""
+        added = _special_ids(getattr(self.tokenizer, "added_tokens_decoder", {}))
+        return added | frozenset(self.tokenizer.all_special_ids)
+
+    def encode(self, text: str) -> tuple[list[int], list[Span] | None]:
+        """Return token ids, and the characters of each where the tokenizer is a fast one."""
+        given = {"text": text} if self.side == "source" else {"text_target": text}
+        if getattr(self.tokenizer, "is_fast", False):
+            encoding = self.tokenizer(**given, return_offsets_mapping=True)
+            return list(encoding["input_ids"]), [(int(a), int(b)) for a, b in encoding["offset_mapping"]]
+        return list(self.tokenizer(**given)["input_ids"]), None
+
+    @cached_property
+    def _source_pieces(self) -> dict[int, str] | None:
+        # Marian with two vocabularies: convert_ids_to_tokens knows the target's only.
+        if self.side == "source" and getattr(self.tokenizer, "separate_vocabs", False):
+            return {number: piece for piece, number in self.tokenizer.get_src_vocab().items()}
+        return None
+
+    def piece(self, token: int) -> str:
+        """Return the vocabulary's spelling of a token id."""
+        if self._source_pieces is not None:
+            return _spelling(self._source_pieces.get(token), token)
+        return _spelling(self.tokenizer.convert_ids_to_tokens(token), token)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids, without special tokens."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+
+def _special_ids(added: Any) -> frozenset[int]:  # noqa: ANN401 - ids to `AddedToken`
+    return frozenset(number for number, token in added.items() if token.special)
+
+
+def _spelling(piece: str | None, token: int) -> str:
+    # Vocabularies are often padded to a round size: such an id has no spelling.
+    return f"<{token}>" if piece is None else str(piece)
