@@ -1,0 +1,16 @@
+"""Observe a model: any torch Transformer, left exactly as found. Imports torch and nothing else."""
+
+from .errors import JtvizError, NoAttentionError, OutOfRangeError, SiteRefusedError, TokenizerNotFoundError
+from .hooked import HookedTransformer, hook
+from .trace import Trace
+
+__all__ = [
+    "HookedTransformer",
+    "JtvizError",
+    "NoAttentionError",
+    "OutOfRangeError",
+    "SiteRefusedError",
+    "TokenizerNotFoundError",
+    "Trace",
+    "hook",
+]

@@ -1,0 +1,94 @@
+"""Run a model for a trace and leave it exactly as it was found.
+
+Required: training flags of every module, random state, attention implementation and global torch
+state are as before afterwards, also when the forward raises or the reader interrupts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+_BY_KERNEL = ("flash", "flex", "paged")
+
+
+@contextmanager
+def as_found(model: nn.Module) -> Iterator[list[str]]:
+    """Put a model into the state for a trace, and back.
+
+    Yields
+    ------
+    list of str
+        What had to run otherwise than usual, one sentence each; empty if nothing had to.
+    """
+    notes: list[str] = []
+    with ExitStack() as stack:
+        stack.enter_context(_random_state(model))
+        stack.enter_context(_evaluation(model))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(_attention_implementation(model, notes))
+        stack.enter_context(_eager(model, notes))
+        if _has_fast_path(model):
+            notes.append(
+                "PyTorch's fused fast path for nn.TransformerEncoderLayer is off while tracing: "
+                "its outputs agree with an untraced forward to rounding"
+            )
+        yield notes
+
+
+@contextmanager
+def _evaluation(model: nn.Module) -> Iterator[None]:
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def _random_state(model: nn.Module) -> Iterator[None]:
+    devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+@contextmanager
+def _attention_implementation(model: nn.Module, notes: list[str]) -> Iterator[None]:
+    now = getattr(getattr(model, "config", None), "_attn_implementation", None)
+    switch: Any = getattr(model, "set_attn_implementation", None)
+    if not isinstance(now, str) or not any(word in now for word in _BY_KERNEL) or switch is None:
+        yield
+        return
+    switch("sdpa")
+    notes.append(f"traced under sdpa instead of {now}: outputs agree to rounding")
+    try:
+        yield
+    finally:
+        switch(now)
+
+
+@contextmanager
+def _eager(model: nn.Module, notes: list[str]) -> Iterator[None]:
+    compiled = any(
+        getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_torchdynamo_orig_callable")
+        for module in model.modules()
+    ) or any(hasattr(module, "_orig_mod") for module in model.modules())
+    if not compiled:
+        yield
+        return
+    notes.append("traced without torch.compile: outputs agree to rounding")
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def _has_fast_path(model: nn.Module) -> bool:
+    if not torch.backends.mha.get_fastpath_enabled():
+        return False
+    return any(isinstance(module, nn.TransformerEncoderLayer) for module in model.modules())

@@ -1,0 +1,97 @@
+"""The residual stream: what went into the first block of a stage and what came out of each.
+
+Required: found from the forward pass. A block is a numbered child (``layers.3``) in which attention
+was computed; where such children nest (T5's ``block.3.layer.0``), the outermost that has exactly one
+call for each site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .errors import JtvizError
+
+if TYPE_CHECKING:
+    from .site import Site
+
+
+@dataclass(eq=False)
+class BlockCall:
+    """One call of a numbered module: the stream before and after."""
+
+    path: str
+    before: Tensor | None
+    after: Tensor | None = None
+    version: int = 0
+
+    def leave(self, output: Tensor | None) -> None:
+        """Keep the output, and its version, so that a later change in place is noticed."""
+        self.after = output
+        self.version = _version(output)
+
+
+def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1) -> Tensor:
+    """Return the residual stream of a stage.
+
+    Parameters
+    ----------
+    sites : sequence of Site
+        The sites of the stage, in layer order.
+    stage : str
+        Its name, for the message.
+    length : int
+        Number of tokens.
+    batch : int
+        Size of the batch; its first example is returned.
+
+    Returns
+    -------
+    Tensor
+        ``[layers + 1, tokens, width]``: the input of the first block, then the output of each.
+
+    Raises
+    ------
+    JtvizError
+        If the model has no numbered blocks with one attention call each, or changes them in place.
+    """
+    calls = _one_call_each(sites)
+    if calls is None:
+        message = f"the residual stream of the {stage} was not found: its blocks are not numbered children"
+        raise JtvizError(message)
+    if any(call.after is not None and _version(call.after) != call.version for call in calls):
+        message = f"the residual stream of the {stage} is changed in place by the model and cannot be shown"
+        raise JtvizError(message)
+    stream = [calls[0].before, *(call.after for call in calls)]
+    rows = [_first_example(x, length, batch) for x in stream if x is not None]
+    if len(rows) != len(stream) or any(row is None or row.shape != rows[-1].shape for row in rows):
+        message = f"the residual stream of the {stage} was not found: its blocks do not return [.., tokens, width]"
+        raise JtvizError(message)
+    return torch.stack([row for row in rows if row is not None]).float()
+
+
+def _one_call_each(sites: Sequence[Site]) -> list[BlockCall] | None:
+    for depth in range(min((len(site.blocks) for site in sites), default=0)):
+        calls = [site.blocks[depth] for site in sites]
+        if len({id(call) for call in calls}) == len(calls):
+            return calls
+    return None
+
+
+def _first_example(x: Tensor, length: int, batch: int) -> Tensor | None:
+    if x.ndim == 2 and len(x) == length:  # noqa: PLR2004 - unbatched
+        return x
+    if x.ndim != 3 or batch == length > 1:  # noqa: PLR2004 - the last: which axis is which cannot be told
+        return None
+    if x.shape[:2] == (batch, length):
+        return x[0]
+    # nn.Transformer without batch_first: [tokens, batch, width].
+    return x[:, 0] if x.shape[:2] == (length, batch) else None
+
+
+def _version(x: Tensor | None) -> int:
+    return 0 if x is None or x.is_inference() else x._version  # noqa: SLF001

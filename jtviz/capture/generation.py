@@ -1,0 +1,110 @@
+"""Let a model write: with its own ``generate``, or greedily through its forward.
+
+Required: without randomness, and without touching the model's settings. What comes back are token
+ids of one sequence, from the begin token on.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..tokens import TokenizerPair
+from .errors import JtvizError
+from .structure import device_of, is_encoder_decoder, is_hugging_face, longest, parameters, setting
+
+_ANSWER = "pass target_text= (the answer to look at) or inputs="
+
+
+def decoder_begin(model: nn.Module, tokenizer: Any) -> int:  # noqa: ANN401
+    """Return the id of the token a decoder starts with.
+
+    Raises
+    ------
+    JtvizError
+        If neither the configuration nor the tokenizer says.
+    """
+    begin = setting(model, "decoder_start_token_id", "begin", "bos_token_id", "bos")
+    if begin is None and isinstance(tokenizer, TokenizerPair):
+        begin = next(iter(tokenizer.target.encode("").ids), None)
+    if begin is None:
+        message = f"the token that {type(model).__name__} starts an answer with is not known: pass inputs= instead"
+        raise JtvizError(message)
+    return begin
+
+
+def generate_ids(model: nn.Module, tokenizer: Any, kwargs: dict[str, Any], *, max_new_tokens: int) -> list[int]:  # noqa: ANN401
+    """Generate one sequence.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In evaluation mode.
+    tokenizer : object
+        Knows the begin and end tokens where the configuration does not.
+    kwargs : dict
+        What the forward takes for the text.
+    max_new_tokens : int
+        Stop after so many, or at the end token, or where the model's positions end.
+
+    Returns
+    -------
+    list of int
+        Encoder-decoder: begin token, answer, end token (if reached). Otherwise: the text and what follows.
+
+    Raises
+    ------
+    JtvizError
+        If the model can neither generate nor be decoded greedily.
+    """
+    two = is_encoder_decoder(model)
+    device = device_of(model)
+    given = {name: value.to(device) for name, value in kwargs.items() if isinstance(value, Tensor)}
+    read = 1 if two else next(iter(given.values())).shape[-1]
+    limit = longest(model, "decoder")
+    # The decoder reads all but the last token.
+    count = max_new_tokens if limit is None else max(0, min(max_new_tokens, limit - read + (1 if two else 0)))
+    own = getattr(model, "generate", None)
+    if is_hugging_face(model):
+        if own is None:
+            message = f"{type(model).__name__} cannot generate (it has no output layer for words): {_ANSWER}"
+            raise JtvizError(message)
+        ids = own(**given, max_new_tokens=count, do_sample=False)
+        return _trimmed(ids[0].tolist(), setting(model, "pad_token_id"), two=two)
+    if own is not None and two:
+        allowed = {"max_new_tokens": count} if "max_new_tokens" in inspect.signature(own).parameters else {}
+        ids = [int(i) for i in own(next(iter(given.values())), **allowed)[0]]
+        begin = decoder_begin(model, tokenizer)
+        ids = ids if ids[:1] == [begin] else [begin, *ids]
+        return _trimmed(ids, setting(model, "pad_token_id", "pad"), two=two)
+    return _greedy(model, tokenizer, given, count, two=two)
+
+
+def _greedy(model: nn.Module, tokenizer: Any, given: dict[str, Tensor], count: int, *, two: bool) -> list[int]:  # noqa: ANN401
+    source = next(iter(given.values()))
+    end = setting(model, "eos_token_id", "end", "eos")
+    if end is None and isinstance(tokenizer, TokenizerPair):
+        end = next(reversed(tokenizer.target.encode("").ids), None)
+    written = torch.tensor([[decoder_begin(model, tokenizer)]], device=source.device) if two else source
+    name = list(parameters(model))[1 if two else 0]
+    for _ in range(count):
+        logits = model(**(given | {name: written}))
+        logits = getattr(logits, "logits", logits)
+        if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != written.shape:  # noqa: PLR2004
+            message = f"{type(model).__name__} returns no logits [batch, tokens, vocabulary] to decode from: {_ANSWER}"
+            raise JtvizError(message)
+        following = logits[:, -1].argmax(-1, keepdim=True)
+        written = torch.cat([written, following], dim=1)
+        if int(following) == end:
+            break
+    return [int(i) for i in written[0]]
+
+
+def _trimmed(ids: list[int], pad: int | None, *, two: bool) -> list[int]:
+    # Some decoders begin with the padding token: only what trails is padding.
+    while two and len(ids) > 1 and ids[-1] == pad:
+        ids = ids[:-1]
+    return [int(i) for i in ids]

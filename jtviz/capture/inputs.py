@@ -1,0 +1,213 @@
+"""From what the reader gives (a text, ids, tensors) to what one forward pass takes.
+
+Required: everything that can be wrong with a text is said before the model runs; a translation is
+generated first and then fed back, so that all rows come from one teacher-forced forward: decoder row
+*i* reads token *i* and predicts token *i + 1*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..tokens import Tokens, codec
+from .errors import JtvizError
+from .generation import decoder_begin, generate_ids
+from .structure import accepts, device_of, is_encoder_decoder, is_hugging_face, longest, parameters
+
+
+@dataclass
+class Prepared:
+    """One forward pass, ready to run.
+
+    Attributes
+    ----------
+    args, kwargs
+        What the forward is called with.
+    source, target : Tokens or None
+        The tokens read, and (encoder-decoder) written; None where only the shapes will tell.
+    following : tuple of str or None
+        For each decoder row the text of the token after it, as far as known.
+    names : mapping
+        The reader's own names for the tokens of each side.
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    source: Tokens | None = None
+    target: Tokens | None = None
+    following: tuple[str, ...] | None = None
+    names: Mapping[str, Tokens] = field(default_factory=dict)
+
+
+def prepare_text(
+    model: nn.Module, tokenizer: Any, text: str, target_text: str | None, generate: int | None  # noqa: ANN401
+) -> Prepared:
+    """Turn a text into one forward pass.
+
+    Raises
+    ------
+    JtvizError
+        If the text is blank or too long, or what is asked for needs what the model cannot do.
+    """
+    checked_text(text, "text")
+    if target_text is not None:
+        checked_text(target_text, "target_text")
+    if is_encoder_decoder(model):
+        return _two_sides(model, tokenizer, text, target_text, generate)
+    whole = text if target_text is None else text + target_text
+    tokens = encode(model, tokenizer, whole, "encoder")
+    kwargs = forward_arguments(model, tokenizer, whole, tokens)
+    if generate:
+        ids = generate_ids(model, tokenizer, kwargs, max_new_tokens=generate)
+        tokens = Tokens.from_ids(tokenizer, ids)
+        kwargs = forward_arguments(model, tokenizer, None, tokens)
+    return _placed(model, Prepared(kwargs=kwargs, source=tokens, following=tuple(tokens[1:])))
+
+
+def checked_text(text: object, name: str) -> str:
+    """Return a text that has something in it; raise if it has not."""
+    if not isinstance(text, str):
+        message = f"{name} must be a string, not {type(text).__name__}; token ids and tensors go into inputs="
+        raise JtvizError(message)
+    if not text.strip():
+        message = f"{name} is empty: give a sentence to look into"
+        raise JtvizError(message)
+    return text
+
+
+def encode(model: nn.Module, tokenizer: Any, text: str, side: str) -> Tokens:  # noqa: ANN401
+    """Cut a text into tokens and check that the model can read so many."""
+    tokens = Tokens.encode(tokenizer, text, "source" if side == "encoder" else "target")
+    if not len(tokens):
+        message = f"the tokenizer makes no token of {text!r}: give another text"
+        raise JtvizError(message)
+    limit = longest(model, side)
+    if limit is not None and len(tokens) > limit:
+        message = f"the text has {len(tokens)} tokens, but the model reads at most {limit}: shorten the text"
+        raise JtvizError(message)
+    return tokens
+
+
+def _two_sides(
+    model: nn.Module, tokenizer: Any, text: str, target_text: str | None, generate: int | None  # noqa: ANN401
+) -> Prepared:
+    source = encode(model, tokenizer, text, "encoder")
+    kwargs = forward_arguments(model, tokenizer, text, source)
+    if target_text is None:
+        ids = generate_ids(model, tokenizer, kwargs, max_new_tokens=60 if generate is None else generate)
+    else:
+        answer = encode(model, tokenizer, target_text, "decoder").ids or ()
+        begin = decoder_begin(model, tokenizer)
+        # A tokenizer pair writes the begin token itself; BART's labels start with one more.
+        ids = [*answer] if not is_hugging_face(model) and answer[0] == begin else [begin, *answer]
+    if len(ids) < 2:  # noqa: PLR2004 - a row that reads, and a token it predicts
+        message = "nothing was generated: pass target_text=, the answer to look at"
+        raise JtvizError(message)
+    written = Tokens.from_ids(tokenizer, ids, "target")
+    target = Tokens.from_ids(tokenizer, ids[:-1], "target")
+    name = "decoder_input_ids" if is_hugging_face(model) else list(parameters(model))[1]
+    kwargs[name] = torch.tensor([ids[:-1]])
+    return _placed(model, Prepared(kwargs=kwargs, source=source, target=target, following=tuple(written[1:])))
+
+
+def forward_arguments(model: nn.Module, tokenizer: Any, text: str | None, tokens: Tokens) -> dict[str, Any]:  # noqa: ANN401
+    """Return the keyword arguments for one text: ids, and what else a Hugging Face tokenizer makes for the model."""
+    ids = torch.tensor([tokens.ids])
+    if not is_hugging_face(model):
+        return {next(iter(parameters(model))): ids}
+    made = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if text is not None and callable(tokenizer) and hasattr(tokenizer, "convert_ids_to_tokens"):
+        made |= {name: torch.as_tensor([value]) for name, value in tokenizer(text).items()}
+    return {name: value for name, value in made.items() if accepts(model, name)}
+
+
+def _placed(model: nn.Module, prepared: Prepared) -> Prepared:
+    device = device_of(model)
+    prepared.kwargs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in prepared.kwargs.items()}
+    if is_hugging_face(model) and accepts(model, "use_cache"):
+        prepared.kwargs["use_cache"] = False
+    return prepared
+
+
+def prepare_inputs(
+    model: nn.Module, tokenizer: Any, inputs: Any, tokens: Mapping[str, Sequence[str]] | None  # noqa: ANN401
+) -> Prepared:
+    """Turn ready-made inputs into one forward pass.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model.
+    tokenizer : object or None
+        Names token ids, where there are any and no names are given.
+    inputs : mapping, tuple, list or Tensor
+        Keyword arguments, or positional ones.
+    tokens : mapping of str to list of str, or None
+        Names for the tokens of ``"encoder"`` and ``"decoder"``.
+    """
+    prepared = Prepared(names=_names(tokens))
+    if isinstance(inputs, Mapping):
+        prepared.kwargs = dict(inputs)
+    elif isinstance(inputs, tuple | list):
+        prepared.args = tuple(inputs)
+    elif isinstance(inputs, Tensor):
+        prepared.args = (inputs,)
+    else:
+        message = f"inputs must be a dict of keyword arguments or a tuple of arguments, not {type(inputs).__name__}"
+        raise JtvizError(message)
+    if accepts(model, "use_cache") and is_hugging_face(model):
+        prepared.kwargs.setdefault("use_cache", False)
+    given = dict(zip(parameters(model), prepared.args, strict=False)) | prepared.kwargs
+    order = [value for name, value in given.items() if _are_ids(value) and "mask" not in name and "type" not in name]
+    if tokenizer is not None and order:
+        two = is_encoder_decoder(model)
+        prepared.source = Tokens.from_ids(tokenizer, _row(given.get("input_ids", order[0])))
+        target = given.get("decoder_input_ids", order[1] if two and len(order) > 1 else None)
+        if _are_ids(target):
+            prepared.target = Tokens.from_ids(tokenizer, _row(target), "target")
+        read = prepared.target if two else prepared.source
+        prepared.following = None if read is None else tuple(read[1:])
+    return prepared
+
+
+def predicted_text(tokenizer: Any, token: int, side: str) -> str:  # noqa: ANN401
+    """Return the text of one predicted token id."""
+    return Tokens.from_ids(tokenizer, [token], "target" if side == "target" else "source")[0]
+
+
+def vocabulary(tokenizer: Any, model: nn.Module) -> int | None:  # noqa: ANN401
+    """Return the size of the vocabulary that the model writes, None if unknown."""
+    size = getattr(getattr(model, "config", None), "vocab_size", None)
+    if isinstance(size, int):
+        return size
+    if tokenizer is None:
+        return None
+    reader = codec(tokenizer, "target")
+    count = getattr(getattr(reader, "tokenizer", None), "get_vocab_size", None)
+    return None if count is None else int(count())
+
+
+def _names(tokens: Mapping[str, Sequence[str]] | None) -> dict[str, Tokens]:
+    out = {}
+    for side, strings in (tokens or {}).items():
+        if side not in ("encoder", "decoder"):
+            message = f"tokens= names the sides 'encoder' and 'decoder', not {side!r}"
+            raise JtvizError(message)
+        if isinstance(strings, str):
+            message = f"tokens[{side!r}] must be a list with one string a token, not one string"
+            raise JtvizError(message)
+        out[side] = strings if isinstance(strings, Tokens) else Tokens.from_strings(strings)
+    return out
+
+
+def _are_ids(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim in (1, 2) and value.dtype in (torch.int64, torch.int32)
+
+
+def _row(ids: Tensor) -> list[int]:
+    return [int(i) for i in (ids if ids.ndim == 1 else ids[0]).tolist()]

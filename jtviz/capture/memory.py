@@ -1,0 +1,75 @@
+"""What jtviz remembers of a model, without keeping the model alive or writing on it.
+
+Required: the same inputs to the same weights give the same `Trace` object, so that views made in
+separate cells are linked; a changed weight, hook or attention implementation gives a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from .trace import Trace
+
+_TRACES = 8
+_BYTES = 2 << 30
+
+
+class Memory:
+    """The last few traces of one hooked model, and the lock that keeps its traces apart."""
+
+    def __init__(self, lock: threading.RLock | None = None) -> None:
+        self.lock = lock or threading.RLock()
+        self._traces: OrderedDict[Hashable, Trace] = OrderedDict()
+
+    def find(self, key: Hashable) -> Trace | None:
+        """Return the trace made for a key, if it is still here."""
+        if key in self._traces:
+            self._traces.move_to_end(key)
+        return self._traces.get(key)
+
+    def keep(self, key: Hashable, trace: Trace) -> None:
+        """Keep a trace; let go of the oldest beyond eight, or beyond 2 GiB."""
+        self._traces[key] = trace
+        while len(self._traces) > _TRACES or (
+            len(self._traces) > 1 and sum(t.nbytes for t in self._traces.values()) > _BYTES
+        ):
+            self._traces.popitem(last=False)
+
+
+def fingerprint(model: nn.Module) -> Hashable:
+    """Return something that changes when weights, hooks or the attention implementation change.
+
+    Weights are told by address and version, which every in-place operation raises (but one through
+    ``.data`` does not).
+    """
+    weights, hooks = [], []
+    for module in model.modules():
+        for tensor in (*module._parameters.values(), *module._buffers.values()):  # noqa: SLF001
+            if tensor is not None:
+                weights.append((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version))  # noqa: SLF001
+        hooks += [*module._forward_hooks, *module._forward_pre_hooks]  # noqa: SLF001
+    implementation = getattr(getattr(model, "config", None), "_attn_implementation", None)
+    return hash((tuple(weights), tuple(hooks), implementation))
+
+
+def contents(value: Any) -> Hashable:  # noqa: ANN401 - whatever a forward takes
+    """Return a hashable stand-in for inputs: equal contents, equal stand-in."""
+    if isinstance(value, Tensor):
+        flat = value.detach().to("cpu").contiguous()
+        data = flat.view(torch.uint8) if flat.ndim else flat[None].view(torch.uint8)
+        digest = hashlib.blake2b(data.numpy().tobytes(), digest_size=16).digest()
+        return (str(value.dtype), tuple(value.shape), str(value.device), digest)
+    if isinstance(value, dict):
+        return tuple((name, contents(part)) for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(contents(part) for part in value)
+    return value if isinstance(value, str | int | float | bool | None) else id(value)

@@ -1,0 +1,305 @@
+"""Watch one forward pass and note every attention call in it.
+
+Required: the model computes exactly what it computes unwatched, through its own kernels; nothing is
+patched, so another thread sees nothing; what is kept is what DESIGN calls a site. Three things meet
+here: a torch function mode (which calls), forward hooks (in which module), and `Flow` (from what).
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import types
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - everybody's name for it
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .blocks import BlockCall
+from .check import check_fused, check_written
+from .flow import Flow, tensors
+from .mask import MaskBook
+from .site import FusedSite, Site, WrittenSite
+from .written import Pattern, Patterns
+
+_LIGHT = 1.15  # views may pin this much more than they show before they are copied
+
+
+def _private_multi_head_attention() -> Callable[..., Any]:
+    """Return a copy of ``F.multi_head_attention_forward`` whose inner calls a mode can see.
+
+    The original, once seen by a mode, runs with the mode off. The copy runs with it on, and does not
+    hand itself over again: in its globals nothing has a torch function. The module is not touched.
+    """
+    original = F.multi_head_attention_forward
+    own = {**original.__globals__, "has_torch_function": lambda _: False}
+    copy = types.FunctionType(original.__code__, own, original.__name__, original.__defaults__)
+    copy.__kwdefaults__ = original.__kwdefaults__
+    return copy
+
+
+_multi_head_attention = _private_multi_head_attention()
+
+
+class _LogSumExp(TorchDispatchMode):
+    """Round one ``scaled_dot_product_attention``: the log-sum-exp that its kernel returns anyway."""
+
+    found: Tensor | None = None
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        del types
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name in {"_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention"}:
+            self.found = result[1]
+        return result
+
+
+class _Frame:
+    """One module call on the stack."""
+
+    def __init__(self, module: nn.Module, bits: int, sites: int, block: BlockCall | None) -> None:
+        self.module, self.bits, self.sites, self.block = module, bits, sites, block
+
+
+class Recorder(TorchFunctionMode):
+    """Record the attention calls of one forward pass.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model whose module paths name the sites.
+    batch : int
+        Examples in the batch; the first is kept.
+    pattern_limit : int
+        Bytes of patterns to keep where a model writes its attention out.
+
+    Examples
+    --------
+    >>> layer = nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    >>> x = torch.randn(1, 3, 8)
+    >>> with torch.no_grad(), Recorder(layer, batch=1, pattern_limit=1 << 30) as recorder:
+    ...     _ = layer(x, x, x)
+    >>> [(site.heads, site.queries, site.keys) for site in recorder.sites]
+    [(2, 3, 3)]
+    """
+
+    def __init__(self, model: nn.Module, *, batch: int, pattern_limit: int) -> None:
+        super().__init__()
+        self.sites: list[Site] = []
+        self.flow = Flow()
+        self.batch = batch
+        self._model = model
+        self._patterns = Patterns(pattern_limit)
+        self._masks = MaskBook()
+        self._stack: list[_Frame] = []
+        self._names = {module: name for name, module in model.named_modules()}
+        self._calls: Counter[str] = Counter()
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+        self._thread = threading.get_ident()
+        self._head_counts: list[int] = []
+
+    # -- the modules -------------------------------------------------------------------------------
+
+    def __enter__(self) -> Recorder:
+        """Put on the hooks and start watching this thread."""
+        for module, name in self._names.items():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue
+            numbered = name.rpartition(".")[2].isdigit()
+            self._hooks.append(module.register_forward_pre_hook(self._entering(numbered=numbered), with_kwargs=True))
+            self._hooks.append(module.register_forward_hook(self._left, with_kwargs=True))
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop watching and take the hooks off."""
+        super().__exit__(*exception)
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        self._stack.clear()
+
+    def _entering(self, *, numbered: bool) -> Callable[..., None]:
+        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if threading.get_ident() != self._thread:
+                return
+            with torch._C.DisableTorchFunction():  # noqa: SLF001 - the public form leaves modes on
+                block = None
+                if numbered:
+                    first = kwargs.get("hidden_states", next((t for t in tensors([args, kwargs]) if t.ndim > 1), None))
+                    block = BlockCall(self._names[module], first)
+                if not self._stack:
+                    self._mark_inputs(module, args, kwargs)
+                bits = self.flow.of(args) | self.flow.of(kwargs)
+                self._stack.append(_Frame(module, bits, len(self.sites), block))
+
+        return enter
+
+    def _left(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ANN401
+        del args, kwargs
+        if threading.get_ident() != self._thread:
+            return
+        # A model may catch an exception from a child: that child's frame never left by itself.
+        while self._stack and self._stack[-1].module is not module:
+            self._stack.pop()
+        if not self._stack:
+            return
+        frame = self._stack.pop()
+        with torch._C.DisableTorchFunction():  # noqa: SLF001
+            results = list(tensors(output))
+            if frame.block is not None and len(self.sites) > frame.sites:
+                frame.block.leave(next((t for t in results if t.ndim > 1), None))
+            bits = frame.bits
+            for site in self.sites[frame.sites :]:
+                bits |= site.bit
+            for result in results:
+                # Scripted and custom functions are not seen; what came out of their module came from what went in.
+                if not self.flow.known(result):
+                    self.flow.mark(result, bits)
+
+    def _mark_inputs(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        for name, value in _named(module, args, kwargs).items():
+            # Positions and masks reach queries and keys unevenly; they do not make a sequence another one.
+            if not any(word in name for word in ("mask", "position", "cache", "past")):
+                self.flow.mark(list(tensors(value)), self.flow.new_bit())
+
+    # -- the calls ---------------------------------------------------------------------------------
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Run one torch function, and note it if it is attention."""
+        kwargs = dict(kwargs or {})
+        if func is F.scaled_dot_product_attention:
+            return self._fused(args, kwargs)
+        if func is F.multi_head_attention_forward and set(types) <= {Tensor, nn.Parameter}:
+            return self._multi_head(args, kwargs)
+        result = func(*args, **kwargs)
+        pattern = self._patterns.follow(func, args, kwargs, result)
+        bits = self.flow.of(args) | self.flow.of(kwargs)
+        if pattern is not None:
+            bits |= self._written(pattern)
+        if bits:
+            self.flow.mark(args[0] if func is Tensor.__setitem__ else result, bits)
+        return result
+
+    def _multi_head(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        self._head_counts.append(kwargs["num_heads"] if "num_heads" in kwargs else args[4])
+        # The mode again, without the hooks: while it handles a function it is off.
+        TorchFunctionMode.__enter__(self)
+        try:
+            return _multi_head_attention(*args, **kwargs)
+        finally:
+            TorchFunctionMode.__exit__(self, None, None, None)
+            self._head_counts.pop()
+
+    def _fused(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        with _LogSumExp() as kernel:
+            output: Tensor = F.scaled_dot_product_attention(*args, **kwargs)
+        names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+        given = dict(zip(names, args, strict=False)) | kwargs
+        query, key, value = (given[name] for name in names[:3])
+        bit = self.flow.new_bit()
+        site = FusedSite(
+            **self._where(bit),
+            heads=query.shape[-3] if query.ndim > 2 else 1,  # noqa: PLR2004
+            queries=query.shape[-2],
+            keys=key.shape[-2],
+            query_bits=self.flow.of(query),
+            key_bits=self.flow.of(key),
+            causal=None,
+            scale=given.get("scale") or query.shape[-1] ** -0.5,
+        )
+        site.query, site.key, site.value = _keep([_first(query), _first(key), _first(value)])
+        site.mask = self._masks.enter(
+            given.get("attn_mask"), site.queries, site.keys, is_causal=bool(given.get("is_causal", False))
+        )
+        if site.queries > 1 or site.keys > 1:
+            site.causal = site.mask is not None and site.mask.causal
+        if kernel.found is not None:
+            site.lse = _first(kernel.found[..., None])[..., 0].float().contiguous()
+        with exactly(query.device):
+            check_fused(site, _first(output))
+        self._add(site)
+        self.flow.mark(output, bit | site.query_bits | site.key_bits | self.flow.of(value))
+        return output
+
+    def _written(self, pattern: Pattern) -> int:
+        """Note a written-out site, and return its bit."""
+        bit = self.flow.new_bit()
+        weights, value, output = pattern.first_example(self._head_counts[-1] if self._head_counts else None, self.batch)
+        key_bits = self.flow.of(pattern.value)
+        site = WrittenSite(
+            **self._where(bit),
+            heads=weights.shape[0],
+            queries=weights.shape[1],
+            keys=weights.shape[2],
+            # The pattern came from queries and keys together, the keys from where the values came from.
+            query_bits=self.flow.of(pattern.weights) | key_bits,
+            key_bits=key_bits,
+            causal=None,
+            pattern=weights,
+        )
+        if site.queries == site.keys > 1:
+            site.causal = not bool(weights.triu(1).any())
+        with exactly(weights.device):
+            check_written(site, value, output)
+        self._add(site)
+        return bit
+
+    def _where(self, bit: int) -> dict[str, Any]:
+        path = self._names.get(self._stack[-1].module, "") if self._stack else ""
+        call = self._calls[path]
+        self._calls[path] += 1
+        blocks = tuple(frame.block for frame in self._stack if frame.block is not None)
+        name = path or type(self._model).__name__
+        return {"path": name, "call": call, "bit": bit, "blocks": blocks}
+
+    def _add(self, site: Site) -> None:
+        site.name = site.path if site.call == 0 else f"{site.path}#{site.call}"
+        if site.causal is None and self._stack:
+            # One token hides nothing from itself; what the module says of itself decides.
+            said = getattr(self._stack[-1].module, "is_causal", None)
+            site.causal = said if isinstance(said, bool) else None
+        site.watch()
+        self.sites.append(site)
+
+
+@contextmanager
+def exactly(device: torch.device) -> Iterator[None]:
+    """Compute in float32 whatever autocast says, and without gradients."""
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield
+
+
+def _named(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    names = list(inspect.signature(module.forward).parameters)
+    return {names[i] if i < len(names) else str(i): value for i, value in enumerate(args)} | kwargs
+
+
+def _first(x: Tensor) -> Tensor:
+    """Return ``[heads, tokens, d]`` of the first example."""
+    x = x.detach()
+    if x.ndim == 2:  # noqa: PLR2004
+        return x[None]
+    return x if x.ndim == 3 else x.flatten(0, -4)[0]  # noqa: PLR2004
+
+
+def _keep(parts: list[Tensor]) -> list[Tensor]:
+    """Return the tensors, copied if as views they would pin much more memory than they show."""
+    needed = sum(x.numel() * x.element_size() for x in parts)
+    pinned = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in parts}
+    if sum(pinned.values()) > _LIGHT * needed or any(x.is_inference() for x in parts):
+        return [x.clone() for x in parts]
+    return parts
+
+

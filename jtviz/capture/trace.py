@@ -1,0 +1,240 @@
+"""What one forward pass left, and every question about it that needs no model.
+
+Required: patterns of fused sites are computed for the rows, columns and heads that somebody asks for,
+by any thread; a question about something that is not there is answered with what is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .blocks import residual
+from .errors import JtvizError, OutOfRangeError, SiteRefusedError
+from .record import exactly
+from .stages import STAGES, SideName, Stage, key_side, query_side
+
+if TYPE_CHECKING:
+    from ..tokens import Tokens
+    from .site import Site
+
+Index = int | Sequence[int] | slice | None
+
+
+@dataclass(eq=False)
+class Trace:
+    """One forward pass, opened. Made by `HookedTransformer.trace`; compared and hashed by identity.
+
+    Of a batch, it shows the first example.
+
+    Attributes
+    ----------
+    tokens : dict of str to Tokens
+        The tokens of each side: ``"encoder"``, ``"decoder"`` or both.
+    predicts : tuple of str or None
+        For each decoder row the text of the token it predicts: the one that follows (teacher-forced),
+        for the last row of a translation the end token, of a language model its most likely token.
+        None where nothing is predicted.
+    logits : Tensor or None
+        ``[rows, vocabulary]`` of the first example, as the model returned them.
+    notes : tuple of str
+        What had to run otherwise than in an untraced forward, one sentence each.
+
+    Examples
+    --------
+    >>> import jtviz, torch                                                    # doctest: +SKIP
+    >>> trace = jtviz.hook(jtviz.demo.translator()).trace("I like tea.")       # doctest: +SKIP
+    >>> trace.attention("cross", layer=1, head=0, rows=slice(0, 2)).shape      # doctest: +SKIP
+    torch.Size([2, 5])
+    """
+
+    tokens: dict[str, Tokens]
+    predicts: tuple[str, ...] | None
+    logits: Tensor | None = field(repr=False)
+    notes: tuple[str, ...]
+    batch: int
+    by_stage: Mapping[Stage, Sequence[Site]] = field(repr=False)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages there are, in the order encoder, decoder, cross."""
+        return tuple(stage for stage in STAGES if stage in self.by_stage)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Every site, stage by stage, in layer order."""
+        return tuple(site for stage in STAGES for site in self.by_stage.get(stage, ()))
+
+    def site(self, stage: str, layer: int) -> Site:
+        """Return the site of a stage and layer (from 0; from the end if negative).
+
+        Raises
+        ------
+        JtvizError
+            If there is no such stage.
+        OutOfRangeError
+            If there is no such layer.
+        """
+        sites = self._stage(stage)
+        if not _is_int(layer) or not -len(sites) <= layer < len(sites):
+            message = f"layer {layer!r} of the {stage} is not there: layers are 0 to {len(sites) - 1}"
+            raise OutOfRangeError(message)
+        return sites[layer]
+
+    def layers(self, stage: str) -> int:
+        """Return how many layers a stage has."""
+        return len(self._stage(stage))
+
+    def heads(self, stage: str, layer: int) -> int:
+        """Return how many (query) heads a layer has."""
+        return self.site(stage, layer).heads
+
+    def query_side(self, stage: str) -> SideName:
+        """Return whose tokens are the rows of a stage."""
+        self._stage(stage)
+        return query_side(_as_stage(stage))
+
+    def key_side(self, stage: str) -> SideName:
+        """Return whose tokens are the columns of a stage."""
+        self._stage(stage)
+        return key_side(_as_stage(stage))
+
+    def attention(
+        self, stage: str, *, layer: int, head: Index = None, rows: Index = None, cols: Index = None
+    ) -> Tensor:
+        """Return attention weights: row *i* is where the query at position *i* looks.
+
+        Parameters
+        ----------
+        stage : str
+            ``"encoder"``, ``"decoder"`` or ``"cross"``.
+        layer : int
+            From 0.
+        head, rows, cols : int, list of int, slice or None
+            Which heads, queries and keys; None means all. An int drops its axis, as in NumPy.
+
+        Returns
+        -------
+        Tensor
+            Float32 ``[heads, rows, cols]``, less the axes given as an int. Only what is asked for is
+            computed (except where the model wrote the pattern out: there it was kept).
+
+        Raises
+        ------
+        JtvizError
+            If there is no such stage.
+        OutOfRangeError
+            If there is no such layer, head, row or column.
+        """
+        site = self.site(stage, layer)
+        device = site.kept[0].device
+        heads = _index(head, site.heads, "head", f"layer {layer} of the {stage}", device)
+        wanted_rows = _index(rows, site.queries, "row", f"the {stage}", device)
+        wanted_cols = _index(cols, site.keys, "column", f"the {stage}", device)
+        with exactly(device):
+            if heads is None:
+                heads = torch.arange(site.heads, device=device)
+            tile = site.tile(heads, wanted_rows, wanted_cols)
+        for dim, given in reversed(list(enumerate((head, rows, cols)))):
+            if _is_int(given):
+                tile = tile.select(dim, 0)
+        return tile
+
+    def hidden(self, stage: str) -> Tensor:
+        """Return the residual stream of a side: ``[layers + 1, tokens, width]``, float32.
+
+        The first is what entered the first block, then what each block returned (before a final norm).
+
+        Parameters
+        ----------
+        stage : str
+            ``"encoder"`` or ``"decoder"``; ``"cross"`` is in the decoder's blocks.
+
+        Raises
+        ------
+        JtvizError
+            If there is no such stage, or its blocks were not found.
+        """
+        sites = self._stage(stage)
+        if stage == "cross" and "decoder" in self.by_stage:
+            sites = self.by_stage["decoder"]
+        with exactly(sites[0].kept[0].device):
+            return residual(sites, stage, sites[0].queries, self.batch)
+
+    def check(self) -> dict[str, float]:
+        """Return for each site the largest difference between recomputed rows times V and the model's own.
+
+        The check itself runs during the trace; a site beyond rounding never becomes part of one.
+        """
+        return {site.name: site.difference for site in self.sites}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensors that the sites keep."""
+        storages = {
+            tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+            for site in self.sites
+            for tensor in site.kept
+        }
+        return sum(storages.values())
+
+    def _stage(self, stage: str) -> Sequence[Site]:
+        if stage not in self.by_stage:
+            message = f"stage {stage!r} is not there: this trace has {', '.join(map(repr, self.stages))}"
+            raise JtvizError(message)
+        return self.by_stage[_as_stage(stage)]
+
+
+def match_lengths(by_stage: Mapping[Stage, Sequence[Site]]) -> dict[SideName, int]:
+    """Return the number of tokens of each side, told from the shapes of its sites.
+
+    Raises
+    ------
+    SiteRefusedError
+        If the sites of one side disagree: then rows and columns are not that side's tokens.
+    """
+    lengths: dict[SideName, int] = {}
+    first: dict[SideName, Site] = {}
+    for stage, sites in by_stage.items():
+        for site in sites:
+            for side, length in ((query_side(stage), site.queries), (key_side(stage), site.keys)):
+                if lengths.setdefault(side, length) != length:
+                    message = (
+                        f"{site.name} attends over {length} positions of the {side}, but "
+                        f"{first[side].name} over {lengths[side]}: such attention cannot be shown yet"
+                    )
+                    raise SiteRefusedError(message)
+                first.setdefault(side, site)
+    return lengths
+
+
+def _as_stage(stage: str) -> Stage:
+    return next(known for known in STAGES if known == stage)
+
+
+def _is_int(value: object) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool | Tensor)
+
+
+def _index(given: Index, count: int, what: str, where: str, device: torch.device) -> Tensor | None:
+    """Return positions to take along one axis, None for all; raise if one is not there."""
+    if given is None or given == slice(None):
+        return None
+    if isinstance(given, slice):
+        wanted = list(range(*given.indices(count)))
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        wanted = [int(i) for i in given]
+    elif _is_int(given):
+        wanted = [int(given)]  # type: ignore[call-overload, unused-ignore]
+    else:
+        message = f"{what} must be an int, a list of ints, a slice or None, not {given!r}"
+        raise JtvizError(message)
+    for i in wanted:
+        if not -count <= i < count:
+            message = f"{what} {i} is not there: {where} has {what}s 0 to {count - 1}"
+            raise OutOfRangeError(message)
+    return torch.tensor([i % count for i in wanted], dtype=torch.long, device=device)

@@ -1,0 +1,164 @@
+"""Attention that a model writes out itself: which softmax is a pattern, and how its axes lie.
+
+Required: a softmax counts when its result is multiplied by values along the axis it was normalised
+over, by whatever spelling (``@``, ``matmul``, ``bmm``, ``einsum``), also after dropout, casting,
+masking, reshaping or dropping a sink column. What is kept is what really multiplied the values.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from .errors import JtvizError
+
+_SOFTMAX = {F.softmax, torch.softmax, torch.special.softmax, Tensor.softmax}
+_SAME_PATTERN = {
+    F.dropout, torch.dropout, torch.dropout_, torch.nan_to_num, torch.where, torch.clone, torch.mul,
+    torch.masked_fill, torch.reshape, Tensor.to, Tensor.type, Tensor.type_as, Tensor.float, Tensor.half,
+    Tensor.bfloat16, Tensor.double, Tensor.contiguous, Tensor.clone, Tensor.masked_fill, Tensor.mul,
+    Tensor.__mul__, Tensor.nan_to_num, Tensor.view, Tensor.reshape, Tensor.flatten, Tensor.unflatten,
+    torch.flatten, Tensor.__getitem__, Tensor.where, Tensor.detach,
+}  # fmt: skip
+_PRODUCT = {torch.matmul, torch.bmm, Tensor.matmul, Tensor.__matmul__, Tensor.bmm}
+_BATCHED = 3
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern the moment it is used: ``weights`` times ``value`` is ``output``.
+
+    All three are as the model has them, axes named by one letter each as in ``einsum``.
+    """
+
+    weights: Tensor
+    value: Tensor
+    output: Tensor
+    equation: tuple[str, str, str]
+
+    def first_example(self, heads: int | None, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return weights ``[heads, queries, keys]``, values ``[heads, keys, d]``, output ``[heads, queries, d]``.
+
+        Parameters
+        ----------
+        heads : int or None
+            Number of heads where it is known and the leading axis is batch times heads.
+        batch : int
+            Size of the batch.
+        """
+        weights, value, output = self.equation
+        shared = [c for c in weights if c in value and c in output]
+        queries = [c for c in weights if c in output and c not in value]
+        keys = [c for c in weights if c in value and c not in output]
+        width = [c for c in value if c in output and c not in weights]
+        out = []
+        for tensor, own, wanted in (
+            (self.weights, weights, shared + queries + keys),
+            (self.value, value, shared + keys + width),
+            (self.output, output, shared + queries + width),
+        ):
+            x = tensor.detach().permute([own.index(c) for c in wanted])
+            if len(shared) > 1:
+                # [batch, heads, ..] or, with grouped queries, [batch, key heads, group, ..]
+                x = x.flatten(1, len(shared) - 1)[0]
+            elif heads is not None:
+                x = x[:heads]
+            elif batch > 1 and x.shape[0] % batch == 0:
+                x = x[: x.shape[0] // batch]
+            out.append(x)
+        kept = out[0]
+        if kept.untyped_storage().nbytes() > 1.15 * kept.numel() * kept.element_size() or kept.is_inference():
+            kept = kept.clone()
+        return kept, out[1], out[2]
+
+
+class Patterns:
+    """Follow softmax results through a forward pass until they are used."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._held = limit, 0
+        self._followed: dict[int, weakref.ref[Tensor]] = {}
+
+    def follow(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Pattern | None:  # noqa: ANN401
+        """Take note of one torch function; return a pattern if this was where it was used.
+
+        Raises
+        ------
+        JtvizError
+            If the patterns of this forward would take more memory than the limit.
+        """
+        if func in _SOFTMAX:
+            if result.ndim >= _BATCHED and _dim(args, kwargs, result.ndim) == result.ndim - 1:
+                self._remember(result)
+        elif func in _SAME_PATTERN:
+            source = next((a for a in args if isinstance(a, Tensor) and self._is_followed(a)), None)
+            if source is not None and _looks_like(source, result):
+                self._remember(result)
+        elif func in _PRODUCT:
+            return self._used(args[0], args[1] if len(args) > 1 else next(iter(kwargs.values())), result)
+        elif func is torch.einsum:
+            return self._used_in_einsum(args, result)
+        return None
+
+    def _remember(self, tensor: Tensor) -> None:
+        self._followed[id(tensor)] = weakref.ref(tensor)
+
+    def _is_followed(self, tensor: Any) -> bool:  # noqa: ANN401
+        found = self._followed.get(id(tensor))
+        return found is not None and found() is tensor
+
+    def _used(self, left: Any, right: Any, result: Tensor) -> Pattern | None:  # noqa: ANN401
+        if not self._is_followed(left) or not isinstance(right, Tensor) or left.ndim != right.ndim:
+            return None
+        lead = "abcdefgh"[: left.ndim - 2]
+        if left.shape[:-2] != right.shape[:-2]:
+            right = right.expand(*left.shape[:-2], *right.shape[-2:])
+        return self._found(Pattern(left, right, result, (lead + "qk", lead + "kv", lead + "qv")))
+
+    def _used_in_einsum(self, args: Sequence[Any], result: Tensor) -> Pattern | None:
+        operands = list(args[1]) if len(args) > 1 and isinstance(args[1], list | tuple) else list(args[1:])
+        if not isinstance(args[0], str) or len(operands) != 2 or "->" not in args[0] or "." in args[0]:  # noqa: PLR2004
+            return None
+        inputs, output = args[0].replace(" ", "").split("->")
+        names = inputs.split(",")
+        for i in (0, 1):
+            weights, value = operands[i], operands[1 - i]
+            own, other = names[i], names[1 - i]
+            if self._is_followed(weights) and own[-1] in other and own[-1] not in output:
+                queries = [c for c in own if c in output and c not in other]
+                if len(queries) == 1 and len(own) >= _BATCHED:
+                    return self._found(Pattern(weights, value, result, (own, other, output)))
+        return None
+
+    def _found(self, pattern: Pattern) -> Pattern:
+        self._held += pattern.weights.numel() * pattern.weights.element_size()
+        if self._held > self._limit:
+            rows, cols = pattern.weights.shape[-2:]
+            message = (
+                f"this model writes its attention out, so its patterns ({rows} x {cols} for each head) have to be "
+                f"kept, and they exceed the limit of {self._limit / 2**30:.1f} GiB: shorten the text, let the model "
+                f"use scaled_dot_product_attention, or raise `pattern_limit` of the hooked model"
+            )
+            raise JtvizError(message)
+        return pattern
+
+
+def _dim(args: Sequence[Any], kwargs: Mapping[str, Any], ndim: int) -> int:
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    return dim % ndim if isinstance(dim, int) else -1
+
+
+def _looks_like(source: Tensor, result: Any) -> bool:  # noqa: ANN401
+    """Whether a result still has the pattern's queries and keys (less a sink column, or other leading axes)."""
+    return (
+        isinstance(result, Tensor)
+        and result.ndim >= _BATCHED
+        and result.shape[-2] == source.shape[-2]
+        and source.shape[-1] - 1 <= result.shape[-1] <= source.shape[-1]
+    )
