@@ -77,7 +77,8 @@ def _attention_implementation(model: nn.Module, notes: list[str]) -> Iterator[No
 @contextmanager
 def _eager(model: nn.Module, notes: list[str]) -> Iterator[None]:
     compiled = any(
-        getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_torchdynamo_orig_callable")
+        getattr(module, "_compiled_call_impl", None) is not None
+        or hasattr(module, "_torchdynamo_orig_callable")
         for module in model.modules()
     ) or any(hasattr(module, "_orig_mod") for module in model.modules())
     if not compiled:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .change import version
 from .errors import JtvizError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class BlockCall:
     def leave(self, output: Tensor | None) -> None:
         """Keep the output, and its version, so that a later change in place is noticed."""
         self.after = output
-        self.version = _version(output)
+        self.version = 0 if output is None else version(output)
 
 
 def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1) -> Tensor:
@@ -61,17 +62,21 @@ def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1) -> 
     """
     calls = _one_call_each(sites)
     if calls is None:
-        message = f"the residual stream of the {stage} was not found: its blocks are not numbered children"
-        raise JtvizError(message)
-    if any(call.after is not None and _version(call.after) != call.version for call in calls):
-        message = f"the residual stream of the {stage} is changed in place by the model and cannot be shown"
-        raise JtvizError(message)
+        raise JtvizError(
+            f"the residual stream of the {stage} was not found: its blocks are not numbered children."
+        )
+    if any(call.after is not None and version(call.after) != call.version for call in calls):
+        raise JtvizError(
+            f"the residual stream of the {stage} is changed in place by the model and cannot be shown."
+        )
     stream = [calls[0].before, *(call.after for call in calls)]
-    rows = [_first_example(x, length, batch) for x in stream if x is not None]
-    if len(rows) != len(stream) or any(row is None or row.shape != rows[-1].shape for row in rows):
-        message = f"the residual stream of the {stage} was not found: its blocks do not return [.., tokens, width]"
-        raise JtvizError(message)
-    return torch.stack([row for row in rows if row is not None]).float()
+    found = [None if x is None else _first_example(x, length, batch) for x in stream]
+    rows = [row for row in found if row is not None]
+    if len(rows) != len(found) or len({row.shape for row in rows}) != 1:
+        raise JtvizError(
+            f"the residual stream of the {stage} was not found: its blocks do not return [.., tokens, width]."
+        )
+    return torch.stack(rows).float()
 
 
 def _one_call_each(sites: Sequence[Site]) -> list[BlockCall] | None:
@@ -83,15 +88,11 @@ def _one_call_each(sites: Sequence[Site]) -> list[BlockCall] | None:
 
 
 def _first_example(x: Tensor, length: int, batch: int) -> Tensor | None:
-    if x.ndim == 2 and len(x) == length:  # noqa: PLR2004 - unbatched
+    if x.ndim == 2 and len(x) == length:
         return x
-    if x.ndim != 3 or batch == length > 1:  # noqa: PLR2004 - the last: which axis is which cannot be told
+    if x.ndim != 3 or batch == length > 1:
         return None
     if x.shape[:2] == (batch, length):
         return x[0]
     # nn.Transformer without batch_first: [tokens, batch, width].
     return x[:, 0] if x.shape[:2] == (length, batch) else None
-
-
-def _version(x: Tensor | None) -> int:
-    return 0 if x is None or x.is_inference() else x._version  # noqa: SLF001

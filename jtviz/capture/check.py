@@ -38,7 +38,7 @@ def check_fused(site: FusedSite, output: Tensor) -> None:
         given = site.lse[:, rows]
         slack = 1e-4 * wanted.abs().clamp(1, 100)
         # finfo.min and -inf rows are never read from the log-sum-exp: see FusedSite.tile.
-        if bool((((given - wanted).abs() > slack) & (wanted > -1e4)).any()):  # noqa: PLR2004
+        if bool((((given - wanted).abs() > slack) & (wanted > -1e4)).any()):
             site.lse = None
 
 
@@ -54,13 +54,11 @@ def _compare(site: Site, recomputed: Tensor, output: Tensor, value: Tensor, prec
     eps = max(torch.finfo(precision).eps, torch.finfo(output.dtype).eps)
     site.tolerance = max(1e-4, 4 * eps) * max(1e-3, float(value.abs().max()))
     site.difference = float((recomputed - output.float()).abs().max())
-    if site.difference != site.difference:  # noqa: PLR0124 - NaN
-        message = f"{site.path} computed NaN: look for NaN in the model's weights or inputs"
-        raise SiteRefusedError(message)
+    if site.difference != site.difference:
+        raise SiteRefusedError(f"{site.path} computed NaN: look for NaN in the model's weights or inputs.")
     if site.difference > site.tolerance:
-        message = (
+        raise SiteRefusedError(
             f"the attention recomputed for {site.path} differs from what the model computed by "
             f"{site.difference:.2g} (rounding allows {site.tolerance:.2g}), so it is not shown; "
-            f"if the model can run another attention implementation, trace it under that one"
+            f"if the model can run another attention implementation, trace it under that one."
         )
-        raise SiteRefusedError(message)

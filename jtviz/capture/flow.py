@@ -27,7 +27,7 @@ class Flow:
         self._issued += 1
         return 1 << (self._issued - 1)
 
-    def of(self, value: Any) -> int:  # noqa: ANN401 - any argument of a torch function
+    def of(self, value: Any) -> int:
         """Return the bits of a tensor, or of all tensors in a list, tuple or dict."""
         if isinstance(value, Tensor):
             entry = self._bits.get(id(value))
@@ -46,7 +46,7 @@ class Flow:
         entry = self._bits.get(id(tensor))
         return entry is not None and entry[0]() is tensor
 
-    def mark(self, value: Any, bits: int) -> None:  # noqa: ANN401 - any result of a torch function
+    def mark(self, value: Any, bits: int) -> None:
         """Give bits to a tensor, or to all tensors in a list or tuple."""
         if isinstance(value, Tensor):
             # What is hidden from whom is no part of a sequence: masks carry nothing.
@@ -56,13 +56,15 @@ class Flow:
                 self.mark(part, bits)
 
 
-def tensors(value: Any) -> Iterator[Tensor]:  # noqa: ANN401 - arguments or outputs of any module
+def tensors(value: Any) -> Iterator[Tensor]:
     """Yield the tensors in nested lists, tuples and dicts, in order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, dict):
         for part in value.values():
             yield from tensors(part)
-    elif isinstance(value, Iterable) and not isinstance(value, str | bytes) and isinstance(value, list | tuple):
+    elif (
+        isinstance(value, Iterable) and not isinstance(value, str | bytes) and isinstance(value, list | tuple)
+    ):
         for part in value:
             yield from tensors(part)

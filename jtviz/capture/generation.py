@@ -19,7 +19,7 @@ from .structure import device_of, is_encoder_decoder, is_hugging_face, longest, 
 _ANSWER = "pass target_text= (the answer to look at) or inputs="
 
 
-def decoder_begin(model: nn.Module, tokenizer: Any) -> int:  # noqa: ANN401
+def decoder_begin(model: nn.Module, tokenizer: Any) -> int:
     """Return the id of the token a decoder starts with.
 
     Raises
@@ -31,12 +31,15 @@ def decoder_begin(model: nn.Module, tokenizer: Any) -> int:  # noqa: ANN401
     if begin is None and isinstance(tokenizer, TokenizerPair):
         begin = next(iter(tokenizer.target.encode("").ids), None)
     if begin is None:
-        message = f"the token that {type(model).__name__} starts an answer with is not known: pass inputs= instead"
-        raise JtvizError(message)
+        raise JtvizError(
+            f"the token that {type(model).__name__} starts an answer with is not known: pass inputs= instead."
+        )
     return begin
 
 
-def generate_ids(model: nn.Module, tokenizer: Any, kwargs: dict[str, Any], *, max_new_tokens: int) -> list[int]:  # noqa: ANN401
+def generate_ids(
+    model: nn.Module, tokenizer: Any, kwargs: dict[str, Any], *, max_new_tokens: int
+) -> list[int]:
     """Generate one sequence.
 
     Parameters
@@ -70,20 +73,26 @@ def generate_ids(model: nn.Module, tokenizer: Any, kwargs: dict[str, Any], *, ma
     own = getattr(model, "generate", None)
     if is_hugging_face(model):
         if own is None:
-            message = f"{type(model).__name__} cannot generate (it has no output layer for words): {_ANSWER}"
-            raise JtvizError(message)
+            raise JtvizError(
+                f"{type(model).__name__} cannot generate (it has no output layer for words): {_ANSWER}."
+            )
         ids = own(**given, max_new_tokens=count, do_sample=False)
-        return _trimmed(ids[0].tolist(), setting(model, "pad_token_id"), two=two)
+        return [int(i) for i in ids[0]]
     if own is not None and two:
         allowed = {"max_new_tokens": count} if "max_new_tokens" in inspect.signature(own).parameters else {}
         ids = [int(i) for i in own(next(iter(given.values())), **allowed)[0]]
         begin = decoder_begin(model, tokenizer)
         ids = ids if ids[:1] == [begin] else [begin, *ids]
-        return _trimmed(ids, setting(model, "pad_token_id", "pad"), two=two)
+        pad = setting(model, "pad_token_id", "pad")
+        while len(ids) > 2 and ids[-1] == pad:
+            ids.pop()
+        return ids
     return _greedy(model, tokenizer, given, count, two=two)
 
 
-def _greedy(model: nn.Module, tokenizer: Any, given: dict[str, Tensor], count: int, *, two: bool) -> list[int]:  # noqa: ANN401
+def _greedy(
+    model: nn.Module, tokenizer: Any, given: dict[str, Tensor], count: int, *, two: bool
+) -> list[int]:
     source = next(iter(given.values()))
     end = setting(model, "eos_token_id", "end", "eos")
     if end is None and isinstance(tokenizer, TokenizerPair):
@@ -93,18 +102,13 @@ def _greedy(model: nn.Module, tokenizer: Any, given: dict[str, Tensor], count: i
     for _ in range(count):
         logits = model(**(given | {name: written}))
         logits = getattr(logits, "logits", logits)
-        if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != written.shape:  # noqa: PLR2004
-            message = f"{type(model).__name__} returns no logits [batch, tokens, vocabulary] to decode from: {_ANSWER}"
-            raise JtvizError(message)
+        if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != written.shape:
+            raise JtvizError(
+                f"{type(model).__name__} returns no logits [batch, tokens, vocabulary] to decode from: "
+                f"{_ANSWER}."
+            )
         following = logits[:, -1].argmax(-1, keepdim=True)
         written = torch.cat([written, following], dim=1)
         if int(following) == end:
             break
     return [int(i) for i in written[0]]
-
-
-def _trimmed(ids: list[int], pad: int | None, *, two: bool) -> list[int]:
-    # Some decoders begin with the padding token: only what trails is padding.
-    while two and len(ids) > 1 and ids[-1] == pad:
-        ids = ids[:-1]
-    return [int(i) for i in ids]

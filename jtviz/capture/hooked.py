@@ -44,6 +44,8 @@ class HookedTransformer:
     ----------
     model : nn.Module
         The model itself, unchanged.
+    memory : Memory
+        The last few traces, and the lock under which the model runs.
     pattern_limit : int
         Bytes of patterns to keep in one trace of a model that writes its attention out.
 
@@ -58,21 +60,21 @@ class HookedTransformer:
 
     pattern_limit: int = 1 << 30
 
-    def __init__(self, model: nn.Module, tokenizer: Any = None, memory: Memory | None = None) -> None:  # noqa: ANN401
+    def __init__(self, model: nn.Module, tokenizer: Any = None, memory: Memory | None = None) -> None:
         self.model = model
         self._tokenizer = tokenizer
-        self._memory = memory or Memory()
+        self.memory = memory or Memory()
 
     def __repr__(self) -> str:
         """Name the model."""
         return f"HookedTransformer({type(self.model).__name__})"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model, unobserved."""
         return self.model(*args, **kwargs)
 
     @property
-    def tokenizer(self) -> Any:  # noqa: ANN401
+    def tokenizer(self) -> Any:
         """The tokenizer, looked for at first need.
 
         Raises
@@ -84,6 +86,10 @@ class HookedTransformer:
             self._tokenizer = find_tokenizer(self.model)
         return self._tokenizer
 
+    def reads_with(self, tokenizer: Any) -> bool:
+        """Return whether this is the tokenizer already in use, or None, which leaves the choice."""
+        return tokenizer is None or tokenizer is self._tokenizer
+
     def generate(self, text: str, max_new_tokens: int = 60) -> str:
         """Return what the model writes: a translation or answer, or the continuation of a text.
 
@@ -94,7 +100,7 @@ class HookedTransformer:
         """
         checked_text(text, "text")
         tokens = encode(self.model, self.tokenizer, text, "encoder")
-        with self._memory.lock, as_found(self.model):
+        with self.memory.lock, as_found(self.model):
             given = forward_arguments(self.model, self.tokenizer, text, tokens)
             ids = generate_ids(self.model, self.tokenizer, given, max_new_tokens=max_new_tokens)
         if is_encoder_decoder(self.model):
@@ -140,15 +146,13 @@ class HookedTransformer:
             If recomputed attention does not reproduce the model's own output.
         """
         if (text is None) == (inputs is None):
-            message = "pass either a text or inputs= (a dict of what the model's forward takes)"
-            raise JtvizError(message)
-        if generate is not None and (not isinstance(generate, int) or generate < 0):
-            message = f"generate= is a number of tokens, not {generate!r}"
-            raise JtvizError(message)
-        with self._memory.lock:
+            raise JtvizError("pass either a text or inputs= (a dict of what the model's forward takes).")
+        if generate is not None and generate < 0:
+            raise JtvizError(f"generate= is a number of tokens, not {generate!r}.")
+        with self.memory.lock:
             request = (text, target_text, contents(inputs), contents(tokens), generate, self.pattern_limit)
-            key = (fingerprint(self.model), id(self._tokenizer), hash(request))
-            known = self._memory.find(key)
+            key = (fingerprint(self.model), id(self._tokenizer), request)
+            known = self.memory.find(key)
             if known is None:
                 with as_found(self.model) as notes:
                     if text is None:
@@ -156,11 +160,11 @@ class HookedTransformer:
                     else:
                         prepared = prepare_text(self.model, self.tokenizer, text, target_text, generate)
                     known = self._run(prepared, notes)
-                key = (fingerprint(self.model), id(self._tokenizer), hash(request))
-                self._memory.keep(key, known)
+                key = (fingerprint(self.model), id(self._tokenizer), request)
+                self.memory.keep(key, known)
             return known
 
-    def _attached(self) -> Any:  # noqa: ANN401
+    def _attached(self) -> Any:
         return self._tokenizer or getattr(self.model, "tokenizer", None)
 
     def _run(self, prepared: Prepared, notes: list[str]) -> Trace:
@@ -169,12 +173,11 @@ class HookedTransformer:
         with Recorder(model, batch=batch, pattern_limit=self.pattern_limit) as recorder:
             output = model(*prepared.args, **prepared.kwargs)
         if not recorder.sites:
-            message = (
+            raise NoAttentionError(
                 f"no attention was found in {type(model).__name__}: its forward called neither "
                 f"scaled_dot_product_attention nor a softmax over keys that is then multiplied by values; "
-                f"hook the module that does"
+                f"hook the module that does."
             )
-            raise NoAttentionError(message)
         by_stage = sort_into_stages(recorder.sites, decoder=_says_decoder(model))
         lengths = match_lengths(by_stage)
         two = len(lengths) > 1
@@ -183,14 +186,18 @@ class HookedTransformer:
             if side in lengths:
                 found = prepared.target if two and side == "decoder" else prepared.source
                 tokens[side] = _named(prepared, side, found, lengths[side])
-        logits = _logits(output, vocabulary(self._attached(), model), lengths.get("decoder", lengths.get("encoder", 0)))
+        logits = _logits(
+            output, vocabulary(self._attached(), model), lengths.get("decoder", lengths.get("encoder", 0))
+        )
         predicts = self._predicts(prepared, logits, lengths.get("decoder")) if "decoder" in lengths else None
         if logits is not None and logits.numel() * logits.element_size() > _LOGITS_LIMIT:
             notes.append("logits are not kept: tokens times vocabulary is too large")
             logits = None
         return Trace(tokens, predicts, logits, tuple(notes), batch, by_stage)
 
-    def _predicts(self, prepared: Prepared, logits: Tensor | None, rows: int | None) -> tuple[str, ...] | None:
+    def _predicts(
+        self, prepared: Prepared, logits: Tensor | None, rows: int | None
+    ) -> tuple[str, ...] | None:
         following = prepared.following
         if following is None or rows is None or len(following) == rows:
             return following
@@ -205,7 +212,7 @@ _hooked = weakref.WeakKeyDictionary()
 _hooking = threading.Lock()
 
 
-def hook(model: Any, tokenizer: Any = None) -> HookedTransformer:  # noqa: ANN401
+def hook(model: Any, tokenizer: Any = None) -> HookedTransformer:
     """Open a model.
 
     Parameters
@@ -228,7 +235,7 @@ def hook(model: Any, tokenizer: Any = None) -> HookedTransformer:  # noqa: ANN40
         If the object is not a model.
     """
     if isinstance(model, HookedTransformer):
-        if tokenizer is None or tokenizer is model._tokenizer:  # noqa: SLF001
+        if model.reads_with(tokenizer):
             return model
         model = model.model
     if not isinstance(model, nn.Module) and isinstance(getattr(model, "model", None), nn.Module):
@@ -237,8 +244,7 @@ def hook(model: Any, tokenizer: Any = None) -> HookedTransformer:  # noqa: ANN40
     # torch.compile(model) is a wrapper; a trace runs uncompiled, so the names are those inside.
     model = getattr(model, "_orig_mod", model)
     if not isinstance(model, nn.Module):
-        message = f"jtviz opens a torch.nn.Module or a pipeline, not {type(model).__name__}"
-        raise JtvizError(message)
+        raise JtvizError(f"jtviz opens a torch.nn.Module or a pipeline, not {type(model).__name__}.")
     if tokenizer is not None:
         codec(tokenizer)
     with _hooking:
@@ -246,10 +252,10 @@ def hook(model: Any, tokenizer: Any = None) -> HookedTransformer:  # noqa: ANN40
         found = reference() if reference is not None else None
         if tokenizer is None:
             tokenizer = known
-        if found is None or (tokenizer is not None and tokenizer is not found._tokenizer):  # noqa: SLF001
+        if found is None or not found.reads_with(tokenizer):
             memory = memory if known is tokenizer else Memory(memory.lock)
             found = HookedTransformer(model, tokenizer, memory)
-        _hooked[model] = (weakref.ref(found), found._memory, tokenizer)  # noqa: SLF001
+        _hooked[model] = (weakref.ref(found), found.memory, tokenizer)
         return found
 
 
@@ -260,15 +266,14 @@ def _named(prepared: Prepared, side: SideName, found: Tokens | None, length: int
     if len(named) != length:
         if side not in prepared.names:
             return Tokens.positions(length)
-        message = f"tokens[{side!r}] has {len(named)} names, but the {side} has {length} tokens"
-        raise JtvizError(message)
+        raise JtvizError(f"tokens[{side!r}] has {len(named)} names, but the {side} has {length} tokens.")
     return named
 
 
 def _batch(prepared: Prepared) -> int:
     """Return the size of the batch: where token ids are given, their rows."""
     given = list(tensors([prepared.args, prepared.kwargs]))
-    return next((len(t) for t in given if t.ndim == 2 and not t.is_floating_point()), 1)  # noqa: PLR2004
+    return next((len(t) for t in given if t.ndim == 2 and not t.is_floating_point()), 1)
 
 
 def _says_decoder(model: nn.Module) -> bool:
@@ -276,8 +281,8 @@ def _says_decoder(model: nn.Module) -> bool:
     return bool(getattr(config, "is_decoder", False)) or setting(model, "n_ctx") is not None
 
 
-def _logits(output: Any, size: int | None, rows: int) -> Tensor | None:  # noqa: ANN401
+def _logits(output: Any, size: int | None, rows: int) -> Tensor | None:
     found = getattr(output, "logits", output)
-    if not isinstance(found, Tensor) or found.ndim != 3 or found.shape[1] != rows:  # noqa: PLR2004
+    if not isinstance(found, Tensor) or found.ndim != 3 or found.shape[1] != rows:
         return None
     return found[0].detach() if found.shape[-1] == size else None

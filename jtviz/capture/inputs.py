@@ -45,7 +45,7 @@ class Prepared:
 
 
 def prepare_text(
-    model: nn.Module, tokenizer: Any, text: str, target_text: str | None, generate: int | None  # noqa: ANN401
+    model: nn.Module, tokenizer: Any, text: str, target_text: str | None, generate: int | None
 ) -> Prepared:
     """Turn a text into one forward pass.
 
@@ -72,29 +72,29 @@ def prepare_text(
 def checked_text(text: object, name: str) -> str:
     """Return a text that has something in it; raise if it has not."""
     if not isinstance(text, str):
-        message = f"{name} must be a string, not {type(text).__name__}; token ids and tensors go into inputs="
-        raise JtvizError(message)
+        raise JtvizError(
+            f"{name} must be a string, not {type(text).__name__}; token ids and tensors go into inputs=."
+        )
     if not text.strip():
-        message = f"{name} is empty: give a sentence to look into"
-        raise JtvizError(message)
+        raise JtvizError(f"{name} is empty: give a sentence to look into.")
     return text
 
 
-def encode(model: nn.Module, tokenizer: Any, text: str, side: str) -> Tokens:  # noqa: ANN401
+def encode(model: nn.Module, tokenizer: Any, text: str, side: str) -> Tokens:
     """Cut a text into tokens and check that the model can read so many."""
     tokens = Tokens.encode(tokenizer, text, "source" if side == "encoder" else "target")
     if not len(tokens):
-        message = f"the tokenizer makes no token of {text!r}: give another text"
-        raise JtvizError(message)
+        raise JtvizError(f"the tokenizer makes no token of {text!r}: give another text.")
     limit = longest(model, side)
     if limit is not None and len(tokens) > limit:
-        message = f"the text has {len(tokens)} tokens, but the model reads at most {limit}: shorten the text"
-        raise JtvizError(message)
+        raise JtvizError(
+            f"the text has {len(tokens)} tokens, but the model reads at most {limit}: shorten the text."
+        )
     return tokens
 
 
 def _two_sides(
-    model: nn.Module, tokenizer: Any, text: str, target_text: str | None, generate: int | None  # noqa: ANN401
+    model: nn.Module, tokenizer: Any, text: str, target_text: str | None, generate: int | None
 ) -> Prepared:
     source = encode(model, tokenizer, text, "encoder")
     kwargs = forward_arguments(model, tokenizer, text, source)
@@ -105,9 +105,8 @@ def _two_sides(
         begin = decoder_begin(model, tokenizer)
         # A tokenizer pair writes the begin token itself; BART's labels start with one more.
         ids = [*answer] if not is_hugging_face(model) and answer[0] == begin else [begin, *answer]
-    if len(ids) < 2:  # noqa: PLR2004 - a row that reads, and a token it predicts
-        message = "nothing was generated: pass target_text=, the answer to look at"
-        raise JtvizError(message)
+    if len(ids) < 2:
+        raise JtvizError("nothing was generated: pass target_text=, the answer to look at.")
     written = Tokens.from_ids(tokenizer, ids, "target")
     target = Tokens.from_ids(tokenizer, ids[:-1], "target")
     name = "decoder_input_ids" if is_hugging_face(model) else list(parameters(model))[1]
@@ -115,8 +114,8 @@ def _two_sides(
     return _placed(model, Prepared(kwargs=kwargs, source=source, target=target, following=tuple(written[1:])))
 
 
-def forward_arguments(model: nn.Module, tokenizer: Any, text: str | None, tokens: Tokens) -> dict[str, Any]:  # noqa: ANN401
-    """Return the keyword arguments for one text: ids, and what else a Hugging Face tokenizer makes for the model."""
+def forward_arguments(model: nn.Module, tokenizer: Any, text: str | None, tokens: Tokens) -> dict[str, Any]:
+    """Return the keyword arguments for one text: ids, and what else the tokenizer makes for the model."""
     ids = torch.tensor([tokens.ids])
     if not is_hugging_face(model):
         return {next(iter(parameters(model))): ids}
@@ -135,7 +134,7 @@ def _placed(model: nn.Module, prepared: Prepared) -> Prepared:
 
 
 def prepare_inputs(
-    model: nn.Module, tokenizer: Any, inputs: Any, tokens: Mapping[str, Sequence[str]] | None  # noqa: ANN401
+    model: nn.Module, tokenizer: Any, inputs: Any, tokens: Mapping[str, Sequence[str]] | None
 ) -> Prepared:
     """Turn ready-made inputs into one forward pass.
 
@@ -158,29 +157,34 @@ def prepare_inputs(
     elif isinstance(inputs, Tensor):
         prepared.args = (inputs,)
     else:
-        message = f"inputs must be a dict of keyword arguments or a tuple of arguments, not {type(inputs).__name__}"
-        raise JtvizError(message)
+        raise JtvizError(
+            f"inputs must be a dict of keyword arguments or a tuple, not {type(inputs).__name__}."
+        )
     if accepts(model, "use_cache") and is_hugging_face(model):
         prepared.kwargs.setdefault("use_cache", False)
     given = dict(zip(parameters(model), prepared.args, strict=False)) | prepared.kwargs
-    order = [value for name, value in given.items() if _are_ids(value) and "mask" not in name and "type" not in name]
+    order = [
+        value
+        for name, value in given.items()
+        if _are_ids(value) and "mask" not in name and "type" not in name
+    ]
     if tokenizer is not None and order:
         two = is_encoder_decoder(model)
         prepared.source = Tokens.from_ids(tokenizer, _row(given.get("input_ids", order[0])))
         target = given.get("decoder_input_ids", order[1] if two and len(order) > 1 else None)
-        if _are_ids(target):
+        if target is not None and _are_ids(target):
             prepared.target = Tokens.from_ids(tokenizer, _row(target), "target")
         read = prepared.target if two else prepared.source
         prepared.following = None if read is None else tuple(read[1:])
     return prepared
 
 
-def predicted_text(tokenizer: Any, token: int, side: str) -> str:  # noqa: ANN401
+def predicted_text(tokenizer: Any, token: int, side: str) -> str:
     """Return the text of one predicted token id."""
     return Tokens.from_ids(tokenizer, [token], "target" if side == "target" else "source")[0]
 
 
-def vocabulary(tokenizer: Any, model: nn.Module) -> int | None:  # noqa: ANN401
+def vocabulary(tokenizer: Any, model: nn.Module) -> int | None:
     """Return the size of the vocabulary that the model writes, None if unknown."""
     size = getattr(getattr(model, "config", None), "vocab_size", None)
     if isinstance(size, int):
@@ -196,11 +200,9 @@ def _names(tokens: Mapping[str, Sequence[str]] | None) -> dict[str, Tokens]:
     out = {}
     for side, strings in (tokens or {}).items():
         if side not in ("encoder", "decoder"):
-            message = f"tokens= names the sides 'encoder' and 'decoder', not {side!r}"
-            raise JtvizError(message)
+            raise JtvizError(f"tokens= names the sides 'encoder' and 'decoder', not {side!r}.")
         if isinstance(strings, str):
-            message = f"tokens[{side!r}] must be a list with one string a token, not one string"
-            raise JtvizError(message)
+            raise JtvizError(f"tokens[{side!r}] must be a list with one string a token, not one string.")
         out[side] = strings if isinstance(strings, Tokens) else Tokens.from_strings(strings)
     return out
 

@@ -15,6 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .change import version
+
 _HIDES = -1e3  # a constant lower than this hides a key (libraries use -1e4, -1e9, finfo.min and -inf)
 
 
@@ -94,7 +96,11 @@ class Diagonals:
 
     def same(self, other: object) -> bool:
         """Return whether the other mask says the same."""
-        return isinstance(other, Diagonals) and self.queries == other.queries and _equal(self.values, other.values)
+        return (
+            isinstance(other, Diagonals)
+            and self.queries == other.queries
+            and _equal(self.values, other.values)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,9 +168,11 @@ def _boolean(hidden: Tensor, queries: int, fill: float) -> Mask | None:
             later = _later(queries, keys, offset, hidden.device)
             # The last row of a causal mask is hidden only where the key itself is (padding).
             if torch.equal(hidden[0], later | last):
-                return Rule(causal=True, offset=offset, keys=last.clone() if bool(last.any()) else None, fill=fill)
+                return Rule(
+                    causal=True, offset=offset, keys=last.clone() if bool(last.any()) else None, fill=fill
+                )
     width = -(-keys // 8)
-    padded = torch.nn.functional.pad(hidden, (0, width * 8 - keys)).unflatten(-1, (width, 8))
+    padded = torch.nn.functional.pad(hidden, (0, width * 8 - keys)).reshape(*hidden.shape[:-1], width, 8)
     weights = 1 << torch.arange(8, device=hidden.device)
     bits = (padded * weights).sum(-1).to(torch.uint8)
     return Packed(bits, causal=_is_causal(hidden, queries), fill=fill)
@@ -183,7 +191,7 @@ def _later(queries: int, keys: int, offset: int, device: torch.device) -> Tensor
 
 
 def _is_causal(hidden: Tensor, queries: int) -> bool:
-    if hidden.shape[1] != queries or queries < 2 or hidden.shape[-1] != queries:  # noqa: PLR2004 - one row has no later key
+    if hidden.shape[1] != queries or queries < 2 or hidden.shape[-1] != queries:
         return False
     return bool((hidden | ~_later(queries, queries, 0, hidden.device)).all())
 
@@ -209,8 +217,7 @@ class MaskBook:
         """Return the compact mask, the same object for masks that say the same."""
         key: tuple[object, ...] = ()
         if mask is not None:
-            version = 0 if mask.is_inference() else mask._version  # noqa: SLF001 - torch has no public name for it
-            key = (mask.data_ptr(), tuple(mask.shape), mask.stride(), version, queries, keys)
+            key = (mask.data_ptr(), tuple(mask.shape), mask.stride(), version(mask), queries, keys)
             if key in self._by_tensor:
                 return self._by_tensor[key][1]
         found = compact(mask, queries, keys, is_causal=is_causal)

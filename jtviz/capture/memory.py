@@ -7,16 +7,18 @@ separate cells are linked; a changed weight, hook or attention implementation gi
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from collections.abc import Hashable
+from .change import version
 
+if TYPE_CHECKING:
     from .trace import Trace
 
 _TRACES = 8
@@ -51,17 +53,15 @@ def fingerprint(model: nn.Module) -> Hashable:
     Weights are told by address and version, which every in-place operation raises (but one through
     ``.data`` does not).
     """
-    weights, hooks = [], []
-    for module in model.modules():
-        for tensor in (*module._parameters.values(), *module._buffers.values()):  # noqa: SLF001
-            if tensor is not None:
-                weights.append((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version))  # noqa: SLF001
-        hooks += [*module._forward_hooks, *module._forward_pre_hooks]  # noqa: SLF001
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    weights = [(tensor.data_ptr(), version(tensor)) for tensor in tensors]
+    # torch has no public list of hooks.
+    hooks = [key for m in model.modules() for key in (*m._forward_hooks, *m._forward_pre_hooks)]  # noqa: SLF001
     implementation = getattr(getattr(model, "config", None), "_attn_implementation", None)
     return hash((tuple(weights), tuple(hooks), implementation))
 
 
-def contents(value: Any) -> Hashable:  # noqa: ANN401 - whatever a forward takes
+def contents(value: Any) -> Hashable:
     """Return a hashable stand-in for inputs: equal contents, equal stand-in."""
     if isinstance(value, Tensor):
         flat = value.detach().to("cpu").contiguous()
@@ -72,4 +72,5 @@ def contents(value: Any) -> Hashable:  # noqa: ANN401 - whatever a forward takes
         return tuple((name, contents(part)) for name, part in value.items())
     if isinstance(value, list | tuple):
         return tuple(contents(part) for part in value)
-    return value if isinstance(value, str | int | float | bool | None) else id(value)
+    # Equal to nothing else: what cannot be compared by content is traced anew.
+    return value if isinstance(value, str | int | float | bool | None) else object()

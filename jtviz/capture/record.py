@@ -13,10 +13,10 @@ import types
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - everybody's name for it
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -47,14 +47,14 @@ def _private_multi_head_attention() -> Callable[..., Any]:
 _multi_head_attention = _private_multi_head_attention()
 
 
-class _LogSumExp(TorchDispatchMode):
+class _LogSumExp(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
     """Round one ``scaled_dot_product_attention``: the log-sum-exp that its kernel returns anyway."""
 
     found: Tensor | None = None
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         del types
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
@@ -109,20 +109,22 @@ class Recorder(TorchFunctionMode):
 
     # -- the modules -------------------------------------------------------------------------------
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self) -> Self:
         """Put on the hooks and start watching this thread."""
         for module, name in self._names.items():
             if isinstance(module, torch.jit.ScriptModule):
                 continue
             numbered = name.rpartition(".")[2].isdigit()
-            self._hooks.append(module.register_forward_pre_hook(self._entering(numbered=numbered), with_kwargs=True))
+            self._hooks.append(
+                module.register_forward_pre_hook(self._entering(numbered=numbered), with_kwargs=True)
+            )
             self._hooks.append(module.register_forward_hook(self._left, with_kwargs=True))
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Stop watching and take the hooks off."""
-        super().__exit__(*exception)
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
@@ -132,10 +134,12 @@ class Recorder(TorchFunctionMode):
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if threading.get_ident() != self._thread:
                 return
-            with torch._C.DisableTorchFunction():  # noqa: SLF001 - the public form leaves modes on
+            with unseen():
                 block = None
                 if numbered:
-                    first = kwargs.get("hidden_states", next((t for t in tensors([args, kwargs]) if t.ndim > 1), None))
+                    first = kwargs.get(
+                        "hidden_states", next((t for t in tensors([args, kwargs]) if t.ndim > 1), None)
+                    )
                     block = BlockCall(self._names[module], first)
                 if not self._stack:
                     self._mark_inputs(module, args, kwargs)
@@ -144,7 +148,7 @@ class Recorder(TorchFunctionMode):
 
         return enter
 
-    def _left(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ANN401
+    def _left(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         del args, kwargs
         if threading.get_ident() != self._thread:
             return
@@ -154,7 +158,7 @@ class Recorder(TorchFunctionMode):
         if not self._stack:
             return
         frame = self._stack.pop()
-        with torch._C.DisableTorchFunction():  # noqa: SLF001
+        with unseen():
             results = list(tensors(output))
             if frame.block is not None and len(self.sites) > frame.sites:
                 frame.block.leave(next((t for t in results if t.ndim > 1), None))
@@ -162,7 +166,8 @@ class Recorder(TorchFunctionMode):
             for site in self.sites[frame.sites :]:
                 bits |= site.bit
             for result in results:
-                # Scripted and custom functions are not seen; what came out of their module came from what went in.
+                # Scripted and custom functions are not seen: what came out of their module
+                # came from what went in.
                 if not self.flow.known(result):
                     self.flow.mark(result, bits)
 
@@ -175,8 +180,8 @@ class Recorder(TorchFunctionMode):
     # -- the calls ---------------------------------------------------------------------------------
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
         """Run one torch function, and note it if it is attention."""
         kwargs = dict(kwargs or {})
         if func is F.scaled_dot_product_attention:
@@ -192,18 +197,18 @@ class Recorder(TorchFunctionMode):
             self.flow.mark(args[0] if func is Tensor.__setitem__ else result, bits)
         return result
 
-    def _multi_head(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+    def _multi_head(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._head_counts.append(kwargs["num_heads"] if "num_heads" in kwargs else args[4])
         # The mode again, without the hooks: while it handles a function it is off.
-        TorchFunctionMode.__enter__(self)
+        TorchFunctionMode.__enter__(self)  # type: ignore[no-untyped-call]
         try:
             return _multi_head_attention(*args, **kwargs)
         finally:
-            TorchFunctionMode.__exit__(self, None, None, None)
+            TorchFunctionMode.__exit__(self, None, None, None)  # type: ignore[no-untyped-call]
             self._head_counts.pop()
 
     def _fused(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        with _LogSumExp() as kernel:
+        with _LogSumExp() as kernel:  # type: ignore[no-untyped-call]
             output: Tensor = F.scaled_dot_product_attention(*args, **kwargs)
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
         given = dict(zip(names, args, strict=False)) | kwargs
@@ -211,7 +216,7 @@ class Recorder(TorchFunctionMode):
         bit = self.flow.new_bit()
         site = FusedSite(
             **self._where(bit),
-            heads=query.shape[-3] if query.ndim > 2 else 1,  # noqa: PLR2004
+            heads=query.shape[-3] if query.ndim > 2 else 1,
             queries=query.shape[-2],
             keys=key.shape[-2],
             query_bits=self.flow.of(query),
@@ -236,7 +241,9 @@ class Recorder(TorchFunctionMode):
     def _written(self, pattern: Pattern) -> int:
         """Note a written-out site, and return its bit."""
         bit = self.flow.new_bit()
-        weights, value, output = pattern.first_example(self._head_counts[-1] if self._head_counts else None, self.batch)
+        weights, value, output = pattern.first_example(
+            self._head_counts[-1] if self._head_counts else None, self.batch
+        )
         key_bits = self.flow.of(pattern.value)
         site = WrittenSite(
             **self._where(bit),
@@ -249,8 +256,7 @@ class Recorder(TorchFunctionMode):
             causal=None,
             pattern=weights,
         )
-        if site.queries == site.keys > 1:
-            site.causal = not bool(weights.triu(1).any())
+        site.causal = _looks_causal(weights)
         with exactly(weights.device):
             check_written(site, value, output)
         self._add(site)
@@ -274,6 +280,11 @@ class Recorder(TorchFunctionMode):
         self.sites.append(site)
 
 
+def unseen() -> Any:
+    """Return a context in which neither modes nor tensor subclasses see what is called."""
+    return torch._C.DisableTorchFunction()  # noqa: SLF001 - the public form leaves modes on
+
+
 @contextmanager
 def exactly(device: torch.device) -> Iterator[None]:
     """Compute in float32 whatever autocast says, and without gradients."""
@@ -289,9 +300,18 @@ def _named(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 def _first(x: Tensor) -> Tensor:
     """Return ``[heads, tokens, d]`` of the first example."""
     x = x.detach()
-    if x.ndim == 2:  # noqa: PLR2004
+    if x.ndim == 2:
         return x[None]
-    return x if x.ndim == 3 else x.flatten(0, -4)[0]  # noqa: PLR2004
+    return x if x.ndim == 3 else x.flatten(0, -4)[0]
+
+
+def _looks_causal(weights: Tensor) -> bool | None:
+    """Whether no query of a written-out pattern sees a later key; None if nothing tells."""
+    # A wholly masked row (padding on the left) is spread evenly by finfo.min, or NaN: it says nothing.
+    even = (weights == weights[..., :1]).all(-1) | weights.isnan().any(-1)
+    if weights.shape[1] != weights.shape[2] or bool(even[:, :-1].all()):
+        return None
+    return not bool(weights.masked_fill(even[..., None], 0).triu(1).any())
 
 
 def _keep(parts: list[Tensor]) -> list[Tensor]:
@@ -301,5 +321,3 @@ def _keep(parts: list[Tensor]) -> list[Tensor]:
     if sum(pinned.values()) > _LIGHT * needed or any(x.is_inference() for x in parts):
         return [x.clone() for x in parts]
     return parts
-
-

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .change import version
 from .errors import SiteRefusedError
 
 if TYPE_CHECKING:
@@ -70,16 +71,15 @@ class Site:
 
     def watch(self) -> None:
         """Remember the versions of the kept tensors."""
-        self.versions = tuple((t, t._version) for t in self.kept if not t.is_inference())  # noqa: SLF001
+        self.versions = tuple((t, version(t)) for t in self.kept)
 
     def unchanged(self) -> None:
         """Raise if a kept tensor was changed in place since the forward pass."""
-        if any(tensor._version != version for tensor, version in self.versions):  # noqa: SLF001
-            message = (
+        if any(version(tensor) != before for tensor, before in self.versions):
+            raise SiteRefusedError(
                 f"the tensors of {self.name or self.path} were changed in place after its attention was "
-                f"computed, so its pattern cannot be shown; trace again"
+                f"computed, so its pattern cannot be shown; trace again."
             )
-            raise SiteRefusedError(message)
 
 
 @dataclass(eq=False)

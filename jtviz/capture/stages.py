@@ -47,10 +47,8 @@ def sort_into_stages(sites: Sequence[Site], *, decoder: bool) -> dict[Stage, lis
     for site in sites:
         if site in cross:
             continue
-        if cross:
-            encoder = bool(site.bit & reached)
-        else:
-            encoder = not (decoder if site.causal is None else site.causal)
+        causal = decoder if site.causal is None else site.causal
+        encoder = bool(site.bit & reached) if cross else not causal
         out["encoder" if encoder else "decoder"].append(site)
     return {stage: found for stage, found in out.items() if found}
 

@@ -12,7 +12,17 @@ from typing import Any
 import torch
 from torch import nn
 
-_TARGET = ("decoder_input_ids", "tgt", "target", "trg", "y", "decoder_input", "target_ids", "tgt_ids", "decoder_ids")
+_TARGET = (
+    "decoder_input_ids",
+    "tgt",
+    "target",
+    "trg",
+    "y",
+    "decoder_input",
+    "target_ids",
+    "tgt_ids",
+    "decoder_ids",
+)
 _LIMITS = ("max_position_embeddings", "n_positions", "max_positions", "max_seq_len", "max_len", "block_size")
 
 
@@ -34,12 +44,14 @@ def is_hugging_face(model: nn.Module) -> bool:
 def is_encoder_decoder(model: nn.Module) -> bool:
     """Return whether the forward takes a source and a target."""
     if is_hugging_face(model):
-        return bool(getattr(config(model), "is_encoder_decoder", False)) and accepts(model, "decoder_input_ids")
+        return bool(getattr(config(model), "is_encoder_decoder", False)) and accepts(
+            model, "decoder_input_ids"
+        )
     names = [n for n, p in parameters(model).items() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     return len(names) > 1 and names[1] in _TARGET
 
 
-def config(model: nn.Module) -> Any:  # noqa: ANN401 - any library's configuration object
+def config(model: nn.Module) -> Any:
     """Return the model's configuration, None if it has none."""
     return getattr(model, "config", None)
 
@@ -77,7 +89,8 @@ def longest(model: nn.Module, side: str) -> int | None:
     tables = [
         (name, module)
         for name, module in model.named_modules()
-        if isinstance(module, nn.Embedding) and ("position" in name.rpartition(".")[2] or name.endswith("wpe"))
+        if isinstance(module, nn.Embedding)
+        and ("position" in name.rpartition(".")[2] or name.endswith("wpe"))
     ]
     other = "decoder" if side == "encoder" else "encoder"
     own = [(name, table) for name, table in tables if other not in name.split(".")] or tables

@@ -81,8 +81,9 @@ class Trace:
         """
         sites = self._stage(stage)
         if not _is_int(layer) or not -len(sites) <= layer < len(sites):
-            message = f"layer {layer!r} of the {stage} is not there: layers are 0 to {len(sites) - 1}"
-            raise OutOfRangeError(message)
+            raise OutOfRangeError(
+                f"layer {layer!r} of the {stage} is not there: layers are 0 to {len(sites) - 1}."
+            )
         return sites[layer]
 
     def layers(self, stage: str) -> int:
@@ -184,8 +185,9 @@ class Trace:
 
     def _stage(self, stage: str) -> Sequence[Site]:
         if stage not in self.by_stage:
-            message = f"stage {stage!r} is not there: this trace has {', '.join(map(repr, self.stages))}"
-            raise JtvizError(message)
+            raise JtvizError(
+                f"stage {stage!r} is not there: this trace has {', '.join(map(repr, self.stages))}."
+            )
         return self.by_stage[_as_stage(stage)]
 
 
@@ -203,11 +205,10 @@ def match_lengths(by_stage: Mapping[Stage, Sequence[Site]]) -> dict[SideName, in
         for site in sites:
             for side, length in ((query_side(stage), site.queries), (key_side(stage), site.keys)):
                 if lengths.setdefault(side, length) != length:
-                    message = (
+                    raise SiteRefusedError(
                         f"{site.name} attends over {length} positions of the {side}, but "
-                        f"{first[side].name} over {lengths[side]}: such attention cannot be shown yet"
+                        f"{first[side].name} over {lengths[side]}: such attention cannot be shown yet."
                     )
-                    raise SiteRefusedError(message)
                 first.setdefault(side, site)
     return lengths
 
@@ -231,10 +232,8 @@ def _index(given: Index, count: int, what: str, where: str, device: torch.device
     elif _is_int(given):
         wanted = [int(given)]  # type: ignore[call-overload, unused-ignore]
     else:
-        message = f"{what} must be an int, a list of ints, a slice or None, not {given!r}"
-        raise JtvizError(message)
+        raise JtvizError(f"{what} must be an int, a list of ints, a slice or None, not {given!r}.")
     for i in wanted:
         if not -count <= i < count:
-            message = f"{what} {i} is not there: {where} has {what}s 0 to {count - 1}"
-            raise OutOfRangeError(message)
+            raise OutOfRangeError(f"{what} {i} is not there: {where} has {what}s 0 to {count - 1}.")
     return torch.tensor([i % count for i in wanted], dtype=torch.long, device=device)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import JtvizError
@@ -43,7 +43,7 @@ class Pattern:
     equation: tuple[str, str, str]
 
     def first_example(self, heads: int | None, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return weights ``[heads, queries, keys]``, values ``[heads, keys, d]``, output ``[heads, queries, d]``.
+        """Return weights ``[heads, queries, keys]``, values ``[heads, keys, d]`` and the output.
 
         Parameters
         ----------
@@ -85,7 +85,9 @@ class Patterns:
         self._limit, self._held = limit, 0
         self._followed: dict[int, weakref.ref[Tensor]] = {}
 
-    def follow(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Pattern | None:  # noqa: ANN401
+    def follow(
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any
+    ) -> Pattern | None:
         """Take note of one torch function; return a pattern if this was where it was used.
 
         Raises
@@ -109,11 +111,11 @@ class Patterns:
     def _remember(self, tensor: Tensor) -> None:
         self._followed[id(tensor)] = weakref.ref(tensor)
 
-    def _is_followed(self, tensor: Any) -> bool:  # noqa: ANN401
+    def _is_followed(self, tensor: Any) -> bool:
         found = self._followed.get(id(tensor))
         return found is not None and found() is tensor
 
-    def _used(self, left: Any, right: Any, result: Tensor) -> Pattern | None:  # noqa: ANN401
+    def _used(self, left: Any, right: Any, result: Tensor) -> Pattern | None:
         if not self._is_followed(left) or not isinstance(right, Tensor) or left.ndim != right.ndim:
             return None
         lead = "abcdefgh"[: left.ndim - 2]
@@ -123,7 +125,7 @@ class Patterns:
 
     def _used_in_einsum(self, args: Sequence[Any], result: Tensor) -> Pattern | None:
         operands = list(args[1]) if len(args) > 1 and isinstance(args[1], list | tuple) else list(args[1:])
-        if not isinstance(args[0], str) or len(operands) != 2 or "->" not in args[0] or "." in args[0]:  # noqa: PLR2004
+        if not isinstance(args[0], str) or len(operands) != 2 or "->" not in args[0] or "." in args[0]:
             return None
         inputs, output = args[0].replace(" ", "").split("->")
         names = inputs.split(",")
@@ -140,12 +142,12 @@ class Patterns:
         self._held += pattern.weights.numel() * pattern.weights.element_size()
         if self._held > self._limit:
             rows, cols = pattern.weights.shape[-2:]
-            message = (
-                f"this model writes its attention out, so its patterns ({rows} x {cols} for each head) have to be "
-                f"kept, and they exceed the limit of {self._limit / 2**30:.1f} GiB: shorten the text, let the model "
-                f"use scaled_dot_product_attention, or raise `pattern_limit` of the hooked model"
+            raise JtvizError(
+                f"this model writes its attention out, so its patterns ({rows} x {cols} for each head) "
+                f"have to be kept, and they exceed the limit of {self._limit / 2**30:.1f} GiB: shorten the "
+                f"text, let the model use scaled_dot_product_attention, or raise `pattern_limit` of the "
+                f"hooked model."
             )
-            raise JtvizError(message)
         return pattern
 
 
@@ -154,8 +156,8 @@ def _dim(args: Sequence[Any], kwargs: Mapping[str, Any], ndim: int) -> int:
     return dim % ndim if isinstance(dim, int) else -1
 
 
-def _looks_like(source: Tensor, result: Any) -> bool:  # noqa: ANN401
-    """Whether a result still has the pattern's queries and keys (less a sink column, or other leading axes)."""
+def _looks_like(source: Tensor, result: Any) -> bool:
+    """Whether a result still has the pattern's queries and keys (less a sink column)."""
     return (
         isinstance(result, Tensor)
         and result.ndim >= _BATCHED

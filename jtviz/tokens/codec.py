@@ -56,7 +56,7 @@ class Codec(Protocol):
         """Return the text of token ids, without special tokens."""
 
 
-def codec(tokenizer: Any, side: Side = "source") -> Codec:  # noqa: ANN401 - any tokenizer, by what it can do
+def codec(tokenizer: Any, side: Side = "source") -> Codec:
     """Return the codec of one side of a tokenizer.
 
     Raises
@@ -70,11 +70,10 @@ def codec(tokenizer: Any, side: Side = "source") -> Codec:  # noqa: ANN401 - any
         return HuggingFaceCodec(tokenizer, side)
     if hasattr(tokenizer, "id_to_token") and hasattr(tokenizer, "encode"):
         return RustCodec(tokenizer)
-    message = (
+    raise JtvizError(
         f"tokenizer= must be a Hugging Face tokenizer, a tokenizers.Tokenizer or a jtviz TokenizerPair, "
-        f"not {type(tokenizer).__name__}"
+        f"not {type(tokenizer).__name__}."
     )
-    raise JtvizError(message)
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ class HuggingFaceCodec:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
 
-def _special_ids(added: Any) -> frozenset[int]:  # noqa: ANN401 - ids to `AddedToken`
+def _special_ids(added: Any) -> frozenset[int]:
     return frozenset(number for number, token in added.items() if token.special)
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from .errors import TokenizerNotFoundError
 
-_HOW = "pass one: tokenizer=AutoTokenizer.from_pretrained(...), a tokenizers.Tokenizer, or inputs= and tokens="
+_HOW = (
+    "pass one: tokenizer=AutoTokenizer.from_pretrained(...), a tokenizers.Tokenizer, or inputs= and tokens="
+)
 
 
-def find_tokenizer(model: Any) -> Any:  # noqa: ANN401 - any model, any tokenizer
+def find_tokenizer(model: Any) -> Any:
     """Return the tokenizer of a model.
 
     Looked for in this order: an attribute ``tokenizer`` (a pipeline, a hooked model, a plain module
@@ -31,11 +33,11 @@ def find_tokenizer(model: Any) -> Any:  # noqa: ANN401 - any model, any tokenize
         return attached
     name = getattr(getattr(model, "config", None), "_name_or_path", "") or ""
     if not name:
-        message = f"no tokenizer was found on {type(model).__name__}: {_HOW}"
-        raise TokenizerNotFoundError(message)
+        raise TokenizerNotFoundError(f"no tokenizer was found on {type(model).__name__}: {_HOW}.")
     try:
         # Only a Hugging Face model gets here, so transformers is installed and already imported.
         return importlib.import_module("transformers").AutoTokenizer.from_pretrained(name)
     except Exception as error:  # the hub fails in many ways, and each means the same to the reader
-        message = f"no tokenizer could be loaded for {name!r} ({type(error).__name__}): {_HOW}"
-        raise TokenizerNotFoundError(message) from error
+        raise TokenizerNotFoundError(
+            f"no tokenizer could be loaded for {name!r} ({type(error).__name__}): {_HOW}."
+        ) from error

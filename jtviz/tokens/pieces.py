@@ -31,7 +31,7 @@ def _byte_alphabet() -> dict[str, int]:
 _BYTE_OF = _byte_alphabet()
 
 
-def scheme_of_decoder(decoder: Any) -> Scheme:  # noqa: ANN401 - a `tokenizers.decoders` object, or None
+def scheme_of_decoder(decoder: Any) -> Scheme:
     """Return how a `tokenizers` decoder spells spaces; told from its ``repr``, which names its steps."""
     name = repr(decoder)
     known: tuple[tuple[str, Scheme], ...] = (
@@ -51,7 +51,7 @@ def guess_scheme(pieces: Sequence[str]) -> Scheme:
         return "bytes"
     if any(p.startswith("▁") for p in pieces):
         return "metaspace"
-    if any(p.startswith("##") and len(p) > 2 for p in pieces):  # noqa: PLR2004 - longer than its mark
+    if any(p.startswith("##") and len(p) > 2 for p in pieces):
         return "wordpiece"
     return "suffix" if any(p.endswith("</w>") for p in pieces) else "words"
 
@@ -82,7 +82,7 @@ def piece_bytes(piece: str, scheme: Scheme, *, first: bool) -> bytes:
                 return bytes([int(found[1], 16)])
             piece = piece.replace("▁", " ")
         case "wordpiece":
-            if piece.startswith("##") and len(piece) > 2:  # noqa: PLR2004 - longer than its mark
+            if piece.startswith("##") and len(piece) > 2:
                 piece = piece[2:]
             elif not first and not _NO_SPACE_BEFORE.fullmatch(piece):
                 piece = " " + piece
@@ -155,7 +155,7 @@ def readable(text: str) -> str:
 
 
 def word_numbers(sentence: str, spans: Sequence[Span | None]) -> tuple[int | None, ...]:
-    """Number the words of a sentence and give each span the number of the word it starts in.
+    """Return, for each span, the number of the word of the sentence that it starts in.
 
     A word is a run of letters and digits (``don't`` is one), a single Han, kana or Hangul-free CJK
     character, or a single mark. Counting in the sentence, not in the vocabulary, makes two tokenizers agree.

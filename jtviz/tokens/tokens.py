@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from .codec import Codec, Side, codec
-from .pieces import Span, assemble, guess_scheme, readable, trim, word_numbers
+from .pieces import Span, assemble, guess_scheme, piece_bytes, readable, trim, word_numbers
 
 _SPECIAL = re.compile(
     r"</?s>|<(?:pad|unk|mask|bos|eos|cls|sep|start_of_turn|end_of_turn|extra_id_\d+)>|<\|[^|<>]*\|>"
@@ -87,7 +87,7 @@ class Tokens(Sequence[str]):
         return cls.from_strings([str(i) for i in range(count)])
 
     @classmethod
-    def from_ids(cls, tokenizer: Any, ids: Sequence[int], side: Side = "source") -> Tokens:  # noqa: ANN401
+    def from_ids(cls, tokenizer: Any, ids: Sequence[int], side: Side = "source") -> Tokens:
         """Read token ids, for instance generated ones; the sentence is put together from their pieces.
 
         Parameters
@@ -107,7 +107,7 @@ class Tokens(Sequence[str]):
         return cls._of(sentence, spans, pieces, special, ids)
 
     @classmethod
-    def encode(cls, tokenizer: Any, text: str, side: Side = "source") -> Tokens:  # noqa: ANN401
+    def encode(cls, tokenizer: Any, text: str, side: Side = "source") -> Tokens:
         """Cut a text into tokens, with the special tokens the tokenizer adds.
 
         Spans are the tokenizer's own offsets; a slow tokenizer has none, then its pieces are looked
@@ -131,7 +131,10 @@ class Tokens(Sequence[str]):
             offsets = _look_up(text, pieces, known, reader)
         if offsets is None:
             return cls.from_ids(tokenizer, ids, side)
-        spans = tuple(trim(text, span) for span in offsets)
+        spans = tuple(
+            None if _only_a_mark(piece, text, span, reader) else trim(text, span)
+            for piece, span in zip(pieces, offsets, strict=True)
+        )
         special = tuple(k and span is None for k, span in zip(known, spans, strict=True))
         return cls._of(text, spans, pieces, special, ids)
 
@@ -156,6 +159,12 @@ class Tokens(Sequence[str]):
             special=special,
             sentence=sentence,
         )
+
+
+def _only_a_mark(piece: str, text: str, span: Span, reader: Codec) -> bool:
+    """Whether a piece is the space put before a text, which tokenizers place on the first letter."""
+    written = piece_bytes(piece, reader.scheme, first=True)
+    return not written.strip() and bool(text[slice(*span)].strip())
 
 
 def _look_up(text: str, pieces: Sequence[str], special: Sequence[bool], reader: Codec) -> list[Span] | None:
