@@ -45,6 +45,7 @@ export class Tiles {
   /** Rises when numbers arrive: read it to be drawn again. */
   readonly version: Signal<number> = signal(0);
   readonly error: Signal<string> = signal("");
+  /** Whether something asked for is still on its way. */
   readonly waiting: Signal<boolean> = signal(false);
   readonly #wanted = new Map<string, Key>();
   readonly #failed = new Set<string>();
@@ -93,11 +94,11 @@ export class Tiles {
 
   #send(): void {
     for (const name of this.#wanted.keys()) if (this.page.tiles.has(name)) this.#wanted.delete(name);
+    this.waiting.value = this.#wanted.size > 0;
     if (this.#pending || this.#wanted.size === 0 || this.abort.aborted) return;
     const newest = [...this.#wanted].reverse().slice(0, BATCH);
     for (const [name] of newest) this.#wanted.delete(name);
     this.#pending = { id: ++this.#nextId, keys: newest.map(([name]) => name) };
-    this.waiting.value = true;
     this.model.send({ id: this.#pending.id, op: "tiles", keys: newest.map(([, key]) => key) });
   }
 
@@ -105,7 +106,6 @@ export class Tiles {
     if (reply.op !== "tiles" || !this.#pending || reply.id !== this.#pending.id) return;
     const { keys } = this.#pending;
     this.#pending = null;
-    this.waiting.value = false;
     if (reply.ok) {
       this.error.value = "";
       reply.tiles?.forEach(({ shape, dtype }, i) => {
@@ -116,6 +116,7 @@ export class Tiles {
       this.error.value = reply.error ?? "The kernel could not compute this part.";
       for (const name of keys) this.#failed.add(name);
     }
+    this.waiting.value = this.#wanted.size > 0;
     this.page.arrived.set(keys);
     this.#schedule();
   }

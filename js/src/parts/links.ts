@@ -3,7 +3,9 @@
 import { css, headColour } from "../core/colour";
 import { h, onceAFrame, prepare, watch } from "../core/dom";
 import type { Patterns } from "../core/patterns";
+import type { Role } from "../core/types";
 import { type Picture, type Scene, sidesOf } from "./picture";
+import { applyShading, type Shading, shadingOf } from "./shading";
 import { tokenButtons } from "./tokens";
 
 const ROW = 24;
@@ -13,6 +15,8 @@ const STEPS = 128;
 const FAINTEST = 1 / STEPS;
 /** Most curves drawn at once; above, the strongest are kept and the legend says so. */
 const MOST = 6000;
+
+const UNSHADED: Shading = { weights: { query: undefined, key: undefined }, max: 0, words: "" };
 
 interface Curve {
   head: number;
@@ -33,14 +37,20 @@ export const links: Picture = (scene, abort) => {
     h("span", { class: "title" }, "key"),
   ];
   scroller.append(...titles, queries, middle, keys);
+  let buttons: Record<Role, HTMLElement[]> = { query: [], key: [] };
   let inner = new AbortController();
   watch(abort, () => {
     const sides = sidesOf(scene);
     const stage = scene.selection.current.value;
     inner.abort();
     inner = new AbortController();
-    queries.replaceChildren(...tokenButtons(scene.selection, "query", sides.query, sides.rows, inner.signal));
-    keys.replaceChildren(...tokenButtons(scene.selection, "key", sides.key, sides.key.text, inner.signal));
+    const { selection } = scene;
+    buttons = {
+      query: tokenButtons(selection, "query", sides.query, sides.rows, inner.signal),
+      key: tokenButtons(selection, "key", sides.key, sides.key.text, inner.signal),
+    };
+    queries.replaceChildren(...buttons.query);
+    keys.replaceChildren(...buttons.key);
     queries.setAttribute("aria-label", `Query tokens, ${stage.query}`);
     keys.setAttribute("aria-label", `Key tokens, ${stage.key}`);
     const height = Math.max(sides.rows.length, sides.key.text.length) * ROW;
@@ -53,6 +63,9 @@ export const links: Picture = (scene, abort) => {
   const draw = (): void => {
     const width = middle.clientWidth;
     const height = Math.min(TALLEST, Number.parseFloat(scroller.style.getPropertyValue("--rows")));
+    const { query, key } = scene.selection.focus.peek();
+    const shading = query === null && key === null ? UNSHADED : shadingOf(scene);
+    applyShading(scene, buttons, shading);
     if (width > 0) drawCurves(scene, canvas, width, height, scroller.scrollTop);
   };
   const again = onceAFrame(() => !abort.aborted && draw());
@@ -83,9 +96,9 @@ function drawCurves(
   const { query, key } = scene.selection.focus.peek();
   const isFocused = query !== null || key !== null;
   const { curves, left } = isFocused
-    ? focused(patterns, heads, query, key)
+    ? inFocus(patterns, heads, query, key)
     : visible(patterns, heads, Math.floor(top / ROW), Math.ceil((top + height) / ROW));
-  context.lineWidth = isFocused ? 2.5 : 1.5;
+  context.lineWidth = isFocused ? 3 : 1.5;
   const spread = Math.min(3, (ROW - 10) / Math.max(1, heads.length));
   const shift = new Map(heads.map((head, i) => [head, (i - (heads.length - 1) / 2) * spread]));
   const y = (token: number, head: number): number => token * ROW + ROW / 2 - top + (shift.get(head) ?? 0);
@@ -104,12 +117,15 @@ function drawCurves(
     context.stroke(path);
   }
   const some = left > 0 ? `; the ${MOST.toLocaleString("en")} strongest in view are drawn` : "";
-  const words = `one curve a head and pair of tokens, from query to key; opacity is the attention weight${some}`;
+  // Of about one length, so that pointing at a token does not change the height of the view.
+  const words = isFocused
+    ? "opacity is the attention weight of a head; tokens are shaded by the mean of the heads"
+    : `one curve a head and pair of tokens; opacity is the attention weight${some}`;
   if (scene.legend.peek().words !== words) scene.legend.value = { words, max: null };
 }
 
 /** The curves of the token or pair in focus. */
-function focused(
+function inFocus(
   patterns: Patterns,
   heads: readonly number[],
   query: number | null,

@@ -3,7 +3,7 @@
 
 import type { RenderProps } from "@anywidget/types";
 import { signal } from "@preact/signals-core";
-import { h, watch } from "../core/dom";
+import { h, set, watch } from "../core/dom";
 import { makePage, type Page } from "../core/page";
 import { prefetch } from "../core/patterns";
 import { Selection } from "../core/selection";
@@ -88,6 +88,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     legend(scene, gone),
     statusLine(scene, gone),
   );
+  watch(gone, () => set(root, "aria-busy", tiles.waiting.value));
   showPicture(scene, mode, body, gone);
   listenToTokens(root, selection, gone);
   listenToKeys(root, selection, gone);
