@@ -1,0 +1,137 @@
+"""The attention view. Twin: js/src/views/attention.ts.
+
+Required: everything drawn comes from the trace through the tile server; what is chosen in the
+browser can be read, set and observed here, and the other way round.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anywidget
+import ipywidgets
+import traitlets as t
+
+from jtviz.capture import Trace
+from jtviz.tokens import Tokens
+
+from .selection import STATIC, UNPINNED, selection_of
+from .tiles import WHOLE_LIMIT, TileServer
+
+LABELS = {"encoder": "Encoder", "decoder": "Decoder", "cross": "Cross"}
+SHARED = ("stage", "layer", "heads", "pinned")
+
+
+class AttentionView(anywidget.AnyWidget):
+    """Attention of one trace as links, as a matrix and over the text.
+
+    Parameters
+    ----------
+    trace : Trace
+        What `HookedTransformer.trace` left.
+    **choices
+        Initial ``stage``, ``layer``, ``heads``, ``pinned``, ``mode`` or ``row_labels``. The first four
+        are shared with every other view of the trace.
+
+    Raises
+    ------
+    traitlets.TraitError
+        If the trace has no such stage, layer, head or token; nothing is changed then.
+
+    Examples
+    --------
+    >>> view = AttentionView(trace)                             # doctest: +SKIP
+    >>> view.stage, view.layer, view.heads = "cross", 1, [0]    # doctest: +SKIP
+    >>> view.observe(lambda change: print(change.new), "pinned")  # doctest: +SKIP
+    """
+
+    _esm = STATIC / "attention.js"
+
+    selection = anywidget.WidgetTrait().tag(sync=True)
+    """The Selection that this view reads and writes."""
+
+    meta = t.Dict().tag(sync=True)
+    """Stages, layers, heads and tokens of the trace, as the front end needs them."""
+
+    stage = t.Unicode().tag(sync=True, echo_update=False)
+    """The stage shown: ``"encoder"``, ``"decoder"`` or ``"cross"``."""
+
+    layer = t.Int(0).tag(sync=True, echo_update=False)
+    """The layer shown, counted from 0."""
+
+    heads = t.List(t.Int()).tag(sync=True, echo_update=False)
+    """The heads shown, counted from 0."""
+
+    pinned = t.Dict(UNPINNED).tag(sync=True, echo_update=False)
+    """Index of the pinned token on each side, ``{"query": 3, "key": None}``."""
+
+    mode = t.Enum(["links", "matrix", "text"], "links").tag(sync=True, echo_update=False)
+    """How this view draws: ``"links"``, ``"matrix"`` or ``"text"``."""
+
+    row_labels = t.Enum(["read", "predicted"], "read").tag(sync=True, echo_update=False)
+    """Whether decoder rows are labelled by the token read there or by the token predicted there."""
+
+    def __init__(self, trace: Trace, **choices: Any) -> None:
+        self.trace = trace
+        self._server = TileServer(trace)
+        shared = selection_of(trace)
+        choices = {name: value for name, value in choices.items() if value is not None}
+        before = {name: getattr(shared, name) for name in SHARED}
+        try:
+            # In this order, since a layer is checked against the stage, and heads against the layer.
+            for name in SHARED:
+                if name in choices:
+                    shared.set_trait(name, choices.pop(name))
+            state = {name: getattr(shared, name) for name in SHARED}
+            super().__init__(selection=shared, meta=describe(trace), **state, **choices)
+        except t.TraitError:
+            for name, value in before.items():
+                shared.set_trait(name, value)
+            raise
+        shared.observe(self._follow, SHARED)
+        self.observe(self._lead, SHARED)
+        self.on_msg(self._on_message)
+
+    @t.validate("stage", "layer", "heads", "pinned")
+    def _valid(self, proposal: dict[str, Any]) -> Any:
+        return selection_of(self.trace).check(proposal["trait"].name, proposal["value"])
+
+    def _follow(self, _: dict[str, Any]) -> None:
+        shared = selection_of(self.trace)
+        for name in SHARED:
+            self.set_trait(name, getattr(shared, name))
+
+    def _lead(self, change: dict[str, Any]) -> None:
+        selection_of(self.trace).set_trait(change["name"], change["new"])
+
+    def _on_message(self, _: ipywidgets.Widget, message: Any, __: list[memoryview]) -> None:
+        if isinstance(message, dict) and (reply := self._server.answer(message)):
+            self.send(*reply)
+
+
+def describe(trace: Trace) -> dict[str, Any]:
+    """Return what the front end has to know of a trace before it asks for any number."""
+    stages = [
+        {
+            "name": stage,
+            "label": LABELS[stage],
+            "query": trace.query_side(stage),
+            "key": trace.key_side(stage),
+            "heads": [trace.heads(stage, layer) for layer in range(trace.layers(stage))],
+        }
+        for stage in trace.stages
+    ]
+    return {
+        "stages": stages,
+        "sides": {side: _describe_tokens(tokens) for side, tokens in trace.tokens.items()},
+        "predicts": None if trace.predicts is None else list(trace.predicts),
+        "whole_limit": WHOLE_LIMIT,
+    }
+
+
+def _describe_tokens(tokens: Tokens) -> dict[str, Any]:
+    end, gaps = 0, []
+    for span in tokens.spans:
+        gaps.append(span is None or span[0] > end)
+        end = end if span is None else span[1]
+    return {"text": list(tokens.text), "special": list(tokens.special), "gap": gaps}

@@ -1,0 +1,222 @@
+"""The widgets without a browser: what goes over the wire and what Python reads, sets and observes."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import traitlets
+
+import jtviz
+from jtviz.capture import Trace
+from jtviz.views import AttentionView, Selection
+from jtviz.views.selection import carry_pins, selection_of
+from jtviz.views.tiles import TileServer
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def trace() -> Trace:
+    return jtviz.demo.translator().trace("Where is the nearest station?")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_selection(trace: Trace) -> Iterator[None]:
+    yield
+    selection_of(trace).set_trait("stage", "encoder")
+    selection_of(trace).set_trait("layer", 0)
+    selection_of(trace).set_trait("heads", [0, 1, 2, 3])
+    selection_of(trace).set_trait("pinned", {})
+
+
+class Wire:
+    """Stand in for a view's comm and keep what is sent to the browser."""
+
+    def __init__(self, view: AttentionView, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent: list[tuple[dict[str, Any], list[bytes]]] = []
+        self.view = view
+
+        def send(content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
+            self.sent.append((content, buffers or []))
+
+        monkeypatch.setattr(view, "send", send)
+
+    def ask(self, *keys: dict[str, Any]) -> list[np.ndarray[Any, Any]]:
+        message = {"id": 7, "op": "tiles", "keys": list(keys)}
+        self.view._handle_custom_msg(message, [])
+        reply, buffers = self.sent[-1]
+        assert (reply["id"], reply["ok"]) == (7, True), reply
+        return [
+            np.frombuffer(buffer, tile["dtype"]).reshape(tile["shape"])
+            for tile, buffer in zip(reply["tiles"], buffers, strict=True)
+        ]
+
+
+@pytest.mark.parametrize("stage", ["encoder", "decoder", "cross"])
+def test_every_kind_of_tile_is_the_same_attention(
+    trace: Trace, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = Wire(AttentionView(trace), monkeypatch)
+    dense = trace.attention(stage, layer=1).numpy()
+    place = {"stage": stage, "layer": 1}
+    whole, row, column, received, rows = wire.ask(
+        {"kind": "whole", **place},
+        {"kind": "row", "index": 2, **place},
+        {"kind": "column", "index": 3, **place},
+        {"kind": "received", **place},
+        {"kind": "rows", "index": 0, **place},
+    )
+    np.testing.assert_array_equal(whole, dense)
+    # A tile of its own may sum in another order than the whole: equal to rounding.
+    np.testing.assert_allclose(row, dense[:, 2], atol=1e-6)
+    np.testing.assert_allclose(column, dense[:, :, 3], atol=1e-6)
+    np.testing.assert_allclose(received, dense.mean(1), atol=1e-6)
+    np.testing.assert_allclose(rows / 255, dense[:, :16], atol=0.5 / 255 + 1e-6)
+
+
+def test_a_pooled_tile_keeps_the_maximum_of_what_it_covers(trace: Trace) -> None:
+    dense = trace.attention("encoder", layer=0, head=[1, 2]).mean(0)
+    key = {"kind": "tile", "stage": "encoder", "layer": 0, "heads": [1, 2], "level": 1, "row": 0, "column": 0}
+    reply = TileServer(trace).answer({"id": 1, "op": "tiles", "keys": [{**key, "pool": "max"}]})
+    assert reply is not None
+    pooled = np.frombuffer(reply[1][0], np.uint8).reshape(reply[0]["tiles"][0]["shape"])
+    padded = np.zeros((2 * pooled.shape[0], 2 * pooled.shape[1]))
+    padded[: dense.shape[0], : dense.shape[1]] = dense
+    expected = padded.reshape(pooled.shape[0], 2, pooled.shape[1], 2).max((1, 3))
+    np.testing.assert_allclose(pooled / 255, expected, atol=0.5 / 255 + 1e-6)
+
+
+def test_what_the_kernel_cannot_answer_comes_back_as_an_error(trace: Trace) -> None:
+    key = {"kind": "whole", "stage": "encoder", "layer": 99}
+    reply = TileServer(trace).answer({"id": 3, "op": "tiles", "keys": [key]})
+    assert reply is not None
+    assert reply[0]["id"] == 3
+    assert reply[0]["ok"] is False
+    assert "99" in reply[0]["error"]
+
+
+def test_views_of_one_trace_share_one_selection(trace: Trace) -> None:
+    first, second = AttentionView(trace), jtviz.show_attention(trace=trace)
+    first.stage = "cross"
+    first.layer, first.heads, first.pinned = 1, [2], {"query": 3}
+    assert (second.stage, second.layer, second.heads) == ("cross", 1, [2])
+    assert second.pinned == {"query": 3, "key": None}
+    assert first.selection is second.selection
+
+
+def test_the_same_sentence_in_two_cells_is_the_same_trace() -> None:
+    translator = jtviz.demo.translator()
+    first = jtviz.show_attention(translator, "I like to drink tea.")
+    second = jtviz.show_attention(translator, "I like to drink tea.")
+    assert first.trace is second.trace
+    assert first.selection is second.selection
+
+
+def test_a_choice_in_the_browser_is_observed_in_python(trace: Trace) -> None:
+    view, seen = AttentionView(trace), []
+    view.observe(
+        lambda change: seen.append((change["name"], change["new"])), ["stage", "layer", "heads", "pinned"]
+    )
+    pinned = {"query": 2, "key": 4}
+    # As the browser sends it: all at once, to the Selection.
+    view.selection.set_state({"stage": "cross", "layer": 1, "heads": [3], "pinned": pinned})
+    assert dict(seen) == {"stage": "cross", "layer": 1, "heads": [3], "pinned": pinned}
+
+
+def test_a_pin_stays_on_its_token_when_the_stage_changes(trace: Trace) -> None:
+    view = AttentionView(trace, pinned={"query": 4})
+    view.stage = "cross"
+    assert view.pinned == {"query": None, "key": 4}
+    view.stage = "decoder"
+    assert view.pinned == {"query": None, "key": None}
+    both = {"query": 1, "key": 2}
+    assert carry_pins(both, ("decoder", "encoder"), ("decoder", "decoder")) == {"query": 1, "key": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        (
+            "stage",
+            "croos",
+            "There is no stage 'croos' in this trace; choose from 'encoder', 'decoder', 'cross'.",
+        ),
+        ("layer", 2, "There is no layer 2 in the encoder stage; choose from 0 to 1."),
+        ("heads", [4], "There is no head 4 in encoder layer 0; choose from 0 to 3."),
+        ("pinned", {"query": 99}, "There is no query token 99 in the encoder stage; choose from 0 to"),
+        ("pinned", {"row": 1}, "Pins have a 'query' and a 'key' side, not 'row'."),
+    ],
+)
+def test_a_choice_that_is_not_there_is_refused_and_changes_nothing(
+    trace: Trace, name: str, value: object, says: str
+) -> None:
+    view = AttentionView(trace)
+    before = getattr(view, name)
+    with pytest.raises(traitlets.TraitError, match=re.escape(says)):
+        setattr(view, name, value)
+    assert getattr(view, name) == before == getattr(view.selection, name)
+    with pytest.raises(traitlets.TraitError, match=re.escape(says)):
+        jtviz.show_attention(trace=trace, **{name: value})  # type: ignore[arg-type]
+    assert getattr(view, name) == before
+
+
+def test_one_bad_choice_of_several_leaves_the_others_as_they_were(trace: Trace) -> None:
+    view = AttentionView(trace)
+    with pytest.raises(traitlets.TraitError):
+        jtviz.show_attention(trace=trace, stage="cross", layer=7)
+    assert view.stage == "encoder"
+
+
+def test_an_unknown_keyword_suggests_the_nearest() -> None:
+    with pytest.raises(TypeError, match="has no keyword 'layers'; did you mean 'layer'?"):
+        jtviz.show_attention(jtviz.demo.translator(), "Hello.", layers=2)
+
+
+@pytest.mark.parametrize("text", ["<img src=x onerror=alert(1)>", "</script>"])
+def test_markup_in_a_sentence_travels_as_plain_text(text: str) -> None:
+    view = jtviz.show_attention(jtviz.demo.translator(), text)
+    shown = "".join(view.meta["sides"]["encoder"]["text"])
+    assert text.replace(" ", "") in shown.replace(" ", "")
+
+
+def test_the_widget_state_carries_no_weights(trace: Trace) -> None:
+    view = AttentionView(trace)
+    state = {name: value for name, value in view.get_state().items() if name != "_esm"}
+    assert len(repr(state)) < 4000
+    assert not any(isinstance(value, torch.Tensor | np.ndarray) for value in state.values())
+
+
+@pytest.mark.parametrize(("view", "interface"), [(AttentionView, "AttentionTraits"), (Selection, "Choices")])
+def test_python_and_typescript_name_the_same_traits(view: type[Any], interface: str) -> None:
+    source = (ROOT / "js/src/core/types.ts").read_text(encoding="utf-8")
+    body = re.search(rf"interface {interface}(?: extends (\w+))? {{(.*?)\n}}", source, re.DOTALL)
+    assert body is not None
+    names = set(re.findall(r"^  (\w+)\??:", body[2], re.MULTILINE))
+    if body[1]:
+        parent = re.search(rf"interface {body[1]} {{(.*?)\n}}", source, re.DOTALL)
+        assert parent is not None
+        names |= set(re.findall(r"^  (\w+)\??:", parent[1], re.MULTILINE))
+    own = {
+        name
+        for klass in view.__mro__
+        if klass.__module__.startswith("jtviz")
+        for name, trait in vars(klass).items()
+        if isinstance(trait, traitlets.TraitType) and trait.metadata.get("sync")
+    }
+    assert names == own
+
+
+def test_python_and_typescript_name_the_same_tiles() -> None:
+    source = (ROOT / "js/src/core/tiles.ts").read_text(encoding="utf-8")
+    kinds = set(re.findall(r'"(\w+)"', "".join(re.findall(r"kind: ([^;]+);", source))))
+    from jtviz.views import tiles
+
+    for name in ("TILE", "BLOCK"):
+        assert re.search(rf"export const {name} = {getattr(tiles, name)};", source)
+    message = {"id": 0, "op": "tiles", "keys": []}
+    assert kinds == set(TileServer(jtviz.demo.translator().trace("Hi."))._kinds)
+    assert f'op: "{message["op"]}"' in source
