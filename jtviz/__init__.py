@@ -1,0 +1,16 @@
+"""Look inside any Transformer from a Jupyter notebook.
+
+>>> import jtviz
+>>> translator = jtviz.demo.translator()
+>>> view = jtviz.show_attention(translator, "I like to drink tea.")
+>>> view.stage, view.layer, view.heads
+('encoder', 0, [0, 1, 2, 3])
+"""
+
+from . import demo
+from .capture import HookedTransformer, Trace, hook
+from .show import show_attention
+from .tokens import TokenizerPair, Tokens
+
+__all__ = ["HookedTransformer", "TokenizerPair", "Tokens", "Trace", "demo", "hook", "show_attention"]
+__version__ = "0.1.0"

@@ -1,0 +1,109 @@
+"""The front door: one call from a model and a sentence to a view."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .capture import HookedTransformer, Trace, hook
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .views import AttentionView
+
+
+def show_attention(
+    model: HookedTransformer | nn.Module | Trace | None = None,
+    text: str | None = None,
+    *,
+    tokenizer: Any = None,
+    target_text: str | None = None,
+    generate: int | None = None,
+    inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    tokens: Mapping[str, Sequence[str]] | None = None,
+    trace: Trace | None = None,
+    stage: str | None = None,
+    layer: int | None = None,
+    heads: Sequence[int] | None = None,
+    pinned: Mapping[str, int | None] | None = None,
+    mode: str = "links",
+    **unknown: Any,
+) -> AttentionView:
+    """Show the attention of a model reading a sentence.
+
+    Parameters
+    ----------
+    model : HookedTransformer or torch.nn.Module
+        Any PyTorch model with attention in it. A `Trace` may stand here too.
+    text : str
+        The sentence. A translator translates it first; `target_text` gives the translation instead.
+    tokenizer : optional
+        Of Hugging Face or of ``tokenizers``; found by itself where the model knows it.
+    target_text : str, optional
+        A given translation or answer, fed teacher-forced.
+    generate : int, optional
+        How many tokens to generate before tracing.
+    inputs : mapping or sequence, optional
+        Arguments of the model's ``forward``, instead of `text`, for a model without a tokenizer.
+    tokens : mapping, optional
+        Names of the tokens of each side, ``{"encoder": [...], "decoder": [...]}``, with `inputs`.
+    trace : Trace, optional
+        A trace taken earlier, instead of `model` and `text`. Views of one trace are linked.
+    stage, layer, heads, pinned, mode : optional
+        What to show first: ``"encoder"``, ``"decoder"`` or ``"cross"``; a layer and heads counted from
+        0; ``{"query": index, "key": index}``; ``"links"``, ``"matrix"`` or ``"text"``.
+
+    Returns
+    -------
+    AttentionView
+        A widget; last in a cell, it is shown. Its ``stage``, ``layer``, ``heads`` and ``pinned`` can be
+        read, set and observed.
+
+    Raises
+    ------
+    TypeError
+        For an unknown keyword, or when there is nothing to trace.
+    ValueError
+        For empty text, text longer than the model's positions, a model without attention, a tokenizer
+        that cannot be found.
+    traitlets.TraitError
+        For a stage, layer, head or token that is not there.
+
+    Examples
+    --------
+    >>> import jtviz
+    >>> translator = jtviz.demo.translator()
+    >>> view = jtviz.show_attention(translator, "I like to drink tea.", stage="cross", layer=1)
+    >>> view.heads = [0]
+    """
+    refuse_unknown(show_attention, unknown)
+    # Imported here so that tracing without a browser does not load the widgets.
+    from .views import AttentionView
+
+    if isinstance(model, Trace):
+        trace = model
+    if trace is None:
+        if model is None:
+            msg = "show_attention needs a model and a text, or trace= of an earlier one."
+            raise TypeError(msg)
+        trace = hook(model, tokenizer).trace(
+            text, target_text=target_text, generate=generate, inputs=inputs, tokens=tokens
+        )
+    heads = None if heads is None else list(heads)
+    return AttentionView(trace, stage=stage, layer=layer, heads=heads, pinned=pinned, mode=mode)
+
+
+def refuse_unknown(function: Callable[..., Any], unknown: Mapping[str, Any]) -> None:
+    """Raise `TypeError` for a keyword that `function` does not have, naming the nearest that it has."""
+    if not unknown:
+        return
+    parameters = inspect.signature(function).parameters.values()
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    word = next(iter(unknown))
+    near = difflib.get_close_matches(word, known, 1, 0.5)
+    advice = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}."
+    msg = f"{function.__name__} has no keyword {word!r}; {advice}"
+    raise TypeError(msg)
