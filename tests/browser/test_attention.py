@@ -1,0 +1,250 @@
+"""The attention view as a reader has it: a real JupyterLab, a real Chromium, the embedded translator."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from .conftest import Open
+from .jupyter import JupyterServer
+from .opened import OpenNotebook
+
+LESSON = "notebooks/01_look_inside_a_translator.ipynb"
+FIRST, SECOND = 3, 5  # the cells that show the two linked views
+
+
+def view_in(opened: OpenNotebook, cell: int) -> Locator:
+    return opened.output(cell).get_by_role("region", name="jtviz attention")
+
+
+def settle(*views: Locator) -> None:
+    """Wait until everything that a view asked the kernel for has arrived."""
+    for view in views:
+        expect(view).to_have_attribute("aria-busy", "false")
+        expect(view.get_by_role("status")).not_to_contain_text("computing")
+
+
+def token(view: Locator, side: str, index: int) -> Locator:
+    return view.locator(f'[data-side="{side}"][data-index="{index}"]')
+
+
+def index_of(view: Locator, side: str, text: str) -> int:
+    found = view.locator(f'[data-side="{side}"]').get_by_text(text, exact=True)
+    button = view.locator(f'[data-side="{side}"]', has_text=text).first
+    expect(button).to_be_visible()
+    return int(button.get_attribute("data-index") or found.get_attribute("data-index") or -1)
+
+
+def test_a_reader_looks_inside_the_translator(lab: JupyterServer, open_notebook: Open) -> None:
+    opened = open_notebook(lab, LESSON)
+    opened.run_all()
+    first, second = view_in(opened, FIRST), view_in(opened, SECOND)
+    first.scroll_into_view_if_needed()
+    settle(first, second)
+    layer, status = first.get_by_role("slider", name="Layer"), first.get_by_role("status")
+
+    # What the notebook set from Python is what both views show.
+    expect(first.get_by_role("tab", name="Cross")).to_have_attribute("aria-selected", "true")
+    expect(layer).to_have_attribute("aria-valuenow", "1")
+    expect(second.get_by_role("slider", name="Layer")).to_have_attribute("aria-valuenow", "1")
+
+    # The mouse: stage, slider, head, token.
+    first.get_by_role("tab", name="Encoder").click()
+    box = layer.bounding_box()
+    assert box is not None
+    layer.click(position={"x": 4, "y": box["height"] / 2})
+    expect(layer).to_have_attribute("aria-valuenow", "0")
+    layer.click(position={"x": box["width"] - 4, "y": box["height"] / 2})
+    expect(layer).to_have_attribute("aria-valuenow", "1")
+
+    heads = [first.get_by_role("button", name=f"Head {head}") for head in range(4)]
+    heads[1].click()
+    expect(heads[1]).to_have_attribute("aria-pressed", "false")
+    heads[1].click(delay=20)
+    opened.page.wait_for_timeout(600)  # longer than a double click
+    heads[2].dblclick()
+    for head, button in enumerate(heads):
+        expect(button).to_have_attribute("aria-pressed", str(head == 2).lower())
+    heads[2].dblclick()
+    for button in heads:
+        expect(button).to_have_attribute("aria-pressed", "true")
+    heads[2].dblclick()
+
+    station = index_of(first, "query", "station")
+    word = token(first, "query", station)
+    word.hover()
+    expect(word).to_have_attribute("data-state", "hover")
+    expect(token(second, "query", station)).to_have_attribute("data-state", "hover")
+    expect(status).to_contain_text("Encoder · layer 1 · head 2 · reading station · looks most at")
+    word.click()
+    expect(word).to_have_attribute("data-state", "pinned")
+    opened.page.mouse.move(0, 0)
+    expect(token(second, "query", station)).to_have_attribute("data-state", "pinned")
+    assert opened.python("print(view.stage, view.layer, view.heads, view.pinned['query'])") == (
+        f"encoder 1 [2] {station}\n"
+    )
+
+    # The keyboard: layers left and right, heads up and down, Escape, Tab.
+    word.focus()
+    opened.page.keyboard.press("ArrowLeft")
+    expect(layer).to_have_attribute("aria-valuenow", "0")
+    opened.page.keyboard.press("ArrowDown")
+    expect(heads[3]).to_have_attribute("aria-pressed", "true")
+    expect(heads[2]).to_have_attribute("aria-pressed", "false")
+    opened.page.keyboard.press("ArrowUp")
+    expect(heads[2]).to_have_attribute("aria-pressed", "true")
+    opened.page.keyboard.press("Escape")
+    expect(word).to_have_attribute("data-state", "idle")
+    assert opened.python("print(view.pinned)") == "{'query': None, 'key': None}\n"
+    reached = walk_with_tab(opened.page, first)
+    for name in ("Encoder", "Decoder", "Cross", "Layer", "Head 0", "Head 3", "Links", "Matrix", "Text", "station"):
+        assert name in reached, f"Tab never reached {name}: {reached}"
+
+    # The number in the status line is the trace's, to three digits.
+    first.get_by_role("tab", name="Cross").click()
+    settle(first)
+    row, column = index_of(first, "query", "车"), index_of(first, "key", "station")
+    token(first, "query", row).click()
+    token(first, "key", column).hover()
+    expect(status).to_contain_text("Cross · layer 0 · head 2 · reading 车, predicting 站 · looks at station")
+    weight = opened.python(f"print(f\"{{trace.attention('cross', layer=0, head=2)[{row}, {column}]:.3f}}\")").strip()
+    expect(status).to_contain_text(f"looks at station {weight}")
+
+    # With the kernel stopped, what follows is the browser's doing.
+    with opened.kernel_stopped():
+        follows(opened, first, second)
+    # Jupyter holds back what comes while the kernel is busy, so Python has it a moment later.
+    for _ in range(20):
+        python = opened.python("print(view.stage, view.layer, view.heads)")
+        if python == "decoder 1 [0]\n":
+            break
+        opened.page.wait_for_timeout(100)
+    assert python == "decoder 1 [0]\n"
+
+
+def follows(opened: OpenNotebook, first: Locator, second: Locator) -> None:
+    """Drive the first view and see the second follow."""
+    first.get_by_role("tab", name="Decoder").click()
+    expect(second.get_by_role("tab", name="Decoder")).to_have_attribute("aria-selected", "true")
+    first.get_by_role("slider", name="Layer").press("ArrowRight")
+    expect(second.get_by_role("slider", name="Layer")).to_have_attribute("aria-valuenow", "1")
+    first.get_by_role("button", name="Head 0").dblclick()
+    expect(second.get_by_role("button", name="Head 1")).to_have_attribute("aria-pressed", "false")
+    expect(second.get_by_role("button", name="Head 0")).to_have_attribute("aria-pressed", "true")
+    token(first, "key", 1).hover()
+    expect(token(second, "key", 1)).to_have_attribute("data-state", "hover")
+    token(first, "query", 2).click()
+    expect(token(second, "query", 2)).to_have_attribute("data-state", "pinned")
+    status = second.get_by_role("status")
+    expect(status).to_contain_text("Decoder · layer 1 · head 0 · reading")
+    expect(status).not_to_contain_text("computing")
+    expect(status).to_have_text(first.get_by_role("status").inner_text())
+
+
+def walk_with_tab(page: Page, view: Locator) -> list[str]:
+    """Press Tab through the view and return the names of what had the focus."""
+    view.get_by_role("tab", name="Encoder").focus()
+    names = []
+    for _ in range(60):
+        name = page.evaluate(
+            """() => {
+              let active = document.activeElement;
+              while (active?.shadowRoot) active = active.shadowRoot.activeElement;
+              return active?.closest("[role=region]") ? active.ariaLabel || active.textContent : null;
+            }"""
+        )
+        if name is None:
+            break
+        names.append(name)
+        page.keyboard.press("Tab")
+    return names
+
+
+def test_the_same_notebook_works_in_notebook_7(notebook: JupyterServer, open_notebook: Open) -> None:
+    opened = open_notebook(notebook, LESSON)
+    opened.run_all()
+    first, second = view_in(opened, FIRST), view_in(opened, SECOND)
+    first.scroll_into_view_if_needed()
+    settle(first)
+    first.get_by_role("tab", name="Encoder").click()
+    expect(second.get_by_role("tab", name="Encoder")).to_have_attribute("aria-selected", "true")
+    token(first, "query", 1).click()
+    expect(token(second, "query", 1)).to_have_attribute("data-state", "pinned")
+    expect(first.get_by_role("status")).to_contain_text("reading is · looks most at")
+
+
+MARKUP = """
+import jtviz
+jtviz.show_attention(
+    jtviz.demo.translator(), inputs=None, text="<img src=x onerror=alert(1)> </script>", mode="{mode}"
+)
+"""
+
+
+def test_markup_in_a_sentence_is_shown_as_text(lab: JupyterServer, open_notebook: Open) -> None:
+    opened = open_notebook(
+        lab, lab.write_notebook("markup.ipynb", [MARKUP.format(mode=mode) for mode in ("links", "matrix", "text")])
+    )
+    asked: list[str] = []
+    opened.page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss())[0])
+    opened.run_all()
+    for cell in range(3):
+        view = view_in(opened, cell)
+        view.scroll_into_view_if_needed()
+        settle(view)
+        assert "<" in "".join(view.locator('[data-side="query"]').all_inner_texts())
+        assert view.locator("img, script").count() == 0
+    assert asked == []
+
+
+SIX = "Where is the nearest station?"
+SIXTY = (
+    "If you walk straight down this road for about ten minutes and turn left at the old church, you will "
+    "see the station right behind the big library. My brother works there, and he told me that the last "
+    "train to the city leaves at nine o'clock, so we should not be late."
+)
+SHOW = """
+import jtviz
+view = jtviz.show_attention(jtviz.demo.translator(), {text!r}, mode={mode!r}, stage="cross", layer=1)
+view
+"""
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+@pytest.mark.parametrize(("name", "text"), [("6", SIX), ("60", SIXTY)])
+def test_every_picture_fits_its_cell(
+    lab: JupyterServer, open_notebook: Open, theme: str, name: str, text: str
+) -> None:
+    modes = ("links", "matrix", "text")
+    opened = open_notebook(
+        lab, lab.write_notebook(f"pictures-{name}.ipynb", [SHOW.format(text=text, mode=mode) for mode in modes])
+    )
+    opened.set_theme(f"JupyterLab {theme}")
+    opened.run_all()
+    for cell, mode in enumerate(modes):
+        view = view_in(opened, cell)
+        view.scroll_into_view_if_needed()
+        settle(view)
+        if cell == 0:
+            token(view, "query", 4).click()
+        opened.page.mouse.move(0, 0)
+        opened.page.wait_for_timeout(300)
+        opened.picture(f"{mode}-{name}-{theme.lower()}", view)
+        sideways = view.evaluate("root => [...root.querySelectorAll('*')].filter(e => "
+            "['auto', 'scroll'].includes(getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth).length")
+        assert sideways == 0
+        outside = view.evaluate(
+            """root => { const box = root.getBoundingClientRect();
+              return [...root.querySelectorAll('button, canvas')].filter(e => {
+                const b = e.getBoundingClientRect();
+                return b.width > 0 && (b.left < box.left - 1 || b.right > box.right + 1);
+              }).map(e => e.outerHTML); }"""
+        )
+        assert outside == []
+        canvas = view.locator("canvas")
+        if canvas.count():
+            colours = canvas.evaluate(
+                """c => new Set(new Uint32Array(
+                     c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size"""
+            )
+            assert colours > 20, "the picture is empty"
