@@ -193,7 +193,7 @@ class HookedTransformer:
         if logits is not None and logits.numel() * logits.element_size() > _LOGITS_LIMIT:
             notes.append("logits are not kept: tokens times vocabulary is too large")
             logits = None
-        return Trace(tokens, predicts, logits, tuple(notes), batch, by_stage)
+        return Trace(tokens, predicts, logits, tuple(notes), by_stage)
 
     def _predicts(
         self, prepared: Prepared, logits: Tensor | None, rows: int | None

@@ -52,6 +52,11 @@ class _LogSumExp(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch h
 
     found: Tensor | None = None
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Otherwise torch imports its compiler at the first call: two seconds before the first picture.
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -216,6 +221,7 @@ class Recorder(TorchFunctionMode):
         bit = self.flow.new_bit()
         site = FusedSite(
             **self._where(bit),
+            batch=query.shape[:-3].numel() if query.ndim > 3 else 1,
             heads=query.shape[-3] if query.ndim > 2 else 1,
             queries=query.shape[-2],
             keys=key.shape[-2],
@@ -247,6 +253,7 @@ class Recorder(TorchFunctionMode):
         key_bits = self.flow.of(pattern.value)
         site = WrittenSite(
             **self._where(bit),
+            batch=pattern.weights.numel() // weights.numel(),
             heads=weights.shape[0],
             queries=weights.shape[1],
             keys=weights.shape[2],

@@ -34,6 +34,8 @@ class Site:
         Module path, with ``#1``, ``#2`` at the second and third call of one module.
     path, call : str, int
         The parts of the name.
+    batch : int
+        Examples in the batch; the first is kept.
     heads, queries, keys : int
         Shape of the pattern.
     query_bits, key_bits, bit : int
@@ -47,6 +49,7 @@ class Site:
 
     path: str
     call: int
+    batch: int
     heads: int
     queries: int
     keys: int

@@ -56,7 +56,6 @@ class Trace:
     predicts: tuple[str, ...] | None
     logits: Tensor | None = field(repr=False)
     notes: tuple[str, ...]
-    batch: int
     by_stage: Mapping[Stage, Sequence[Site]] = field(repr=False)
 
     @property
@@ -164,7 +163,7 @@ class Trace:
         if stage == "cross" and "decoder" in self.by_stage:
             sites = self.by_stage["decoder"]
         with exactly(sites[0].kept[0].device):
-            return residual(sites, stage, sites[0].queries, self.batch)
+            return residual(sites, stage, sites[0].queries, sites[0].batch)
 
     def check(self) -> dict[str, float]:
         """Return for each site the largest difference between recomputed rows times V and the model's own.
