@@ -81,16 +81,19 @@ def checked_text(text: object, name: str) -> str:
 
 
 def encode(model: nn.Module, tokenizer: Any, text: str, side: str) -> Tokens:
-    """Cut a text into tokens and check that the model can read so many."""
+    """Cut a text into tokens, and check that an encoder (or a model of one side) can read so many."""
     tokens = Tokens.encode(tokenizer, text, "source" if side == "encoder" else "target")
     if not len(tokens):
         raise JtvizError(f"the tokenizer makes no token of {text!r}: give another text.")
-    limit = longest(model, side)
-    if limit is not None and len(tokens) > limit:
-        raise JtvizError(
-            f"the text has {len(tokens)} tokens, but the model reads at most {limit}: shorten the text."
-        )
+    if side == "encoder":
+        _fits(model, side, "text", len(tokens))
     return tokens
+
+
+def _fits(model: nn.Module, side: str, what: str, count: int) -> None:
+    limit = longest(model, side)
+    if limit is not None and count > limit:
+        raise JtvizError(f"the {what} has {count} tokens, but the model reads at most {limit}: shorten it.")
 
 
 def _two_sides(
@@ -105,6 +108,8 @@ def _two_sides(
         begin = decoder_begin(model, tokenizer)
         # A tokenizer pair writes the begin token itself; BART's labels start with one more.
         ids = [*answer] if not is_hugging_face(model) and answer[0] == begin else [begin, *answer]
+    # The last token is predicted, never read.
+    _fits(model, "decoder", "answer", len(ids) - 1)
     if len(ids) < 2:
         raise JtvizError("nothing was generated: pass target_text=, the answer to look at.")
     written = Tokens.from_ids(tokenizer, ids, "target")

@@ -6,7 +6,7 @@ by any thread; a question about something that is not there is answered with wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -132,6 +132,7 @@ class Trace:
         """
         site = self.site(stage, layer)
         device = site.kept[0].device
+        head, rows, cols = _plain(head), _plain(rows), _plain(cols)
         heads = _index(head, site.heads, "head", f"layer {layer} of the {stage}", device)
         wanted_rows = _index(rows, site.queries, "row", f"the {stage}", device)
         wanted_cols = _index(cols, site.keys, "column", f"the {stage}", device)
@@ -216,8 +217,14 @@ def _as_stage(stage: str) -> Stage:
     return next(known for known in STAGES if known == stage)
 
 
+def _plain(given: Index) -> Index:
+    # NumPy's and torch's numbers and arrays are welcome too.
+    listed: Callable[[], Index] | None = getattr(given, "tolist", None)
+    return given if listed is None else listed()
+
+
 def _is_int(value: object) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool | Tensor)
+    return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
 def _index(given: Index, count: int, what: str, where: str, device: torch.device) -> Tensor | None:
