@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Dialog, Locator, Page, expect
 
 from .conftest import Open
 from .jupyter import JupyterServer
@@ -97,7 +97,18 @@ def test_a_reader_looks_inside_the_translator(lab: JupyterServer, open_notebook:
     expect(word).to_have_attribute("data-state", "idle")
     assert opened.python("print(view.pinned)") == "{'query': None, 'key': None}\n"
     reached = walk_with_tab(opened.page, first)
-    for name in ("Encoder", "Decoder", "Cross", "Layer", "Head 0", "Head 3", "Links", "Matrix", "Text", "station"):
+    for name in (
+        "Encoder",
+        "Decoder",
+        "Cross",
+        "Layer",
+        "Head 0",
+        "Head 3",
+        "Links",
+        "Matrix",
+        "Text",
+        "station",
+    ):
         assert name in reached, f"Tab never reached {name}: {reached}"
 
     # The number in the status line is the trace's, to three digits.
@@ -107,12 +118,14 @@ def test_a_reader_looks_inside_the_translator(lab: JupyterServer, open_notebook:
     token(first, "query", row).click()
     token(first, "key", column).hover()
     expect(status).to_contain_text("Cross · layer 0 · head 2 · reading 车, predicting 站 · looks at station")
-    weight = opened.python(f"print(f\"{{trace.attention('cross', layer=0, head=2)[{row}, {column}]:.3f}}\")").strip()
+    weight = opened.python(
+        f"print(f\"{{trace.attention('cross', layer=0, head=2)[{row}, {column}]:.3f}}\")"
+    ).strip()
     expect(status).to_contain_text(f"looks at station {weight}")
 
     # With the kernel stopped, what follows is the browser's doing.
     with opened.kernel_stopped():
-        follows(opened, first, second)
+        follows(first, second)
     # Jupyter holds back what comes while the kernel is busy, so Python has it a moment later.
     for _ in range(20):
         python = opened.python("print(view.stage, view.layer, view.heads)")
@@ -122,7 +135,7 @@ def test_a_reader_looks_inside_the_translator(lab: JupyterServer, open_notebook:
     assert python == "decoder 1 [0]\n"
 
 
-def follows(opened: OpenNotebook, first: Locator, second: Locator) -> None:
+def follows(first: Locator, second: Locator) -> None:
     """Drive the first view and see the second follow."""
     first.get_by_role("tab", name="Decoder").click()
     expect(second.get_by_role("tab", name="Decoder")).to_have_attribute("aria-selected", "true")
@@ -183,10 +196,18 @@ jtviz.show_attention(
 
 def test_markup_in_a_sentence_is_shown_as_text(lab: JupyterServer, open_notebook: Open) -> None:
     opened = open_notebook(
-        lab, lab.write_notebook("markup.ipynb", [MARKUP.format(mode=mode) for mode in ("links", "matrix", "text")])
+        lab,
+        lab.write_notebook(
+            "markup.ipynb", [MARKUP.format(mode=mode) for mode in ("links", "matrix", "text")]
+        ),
     )
     asked: list[str] = []
-    opened.page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss())[0])
+
+    def refuse(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    opened.page.on("dialog", refuse)
     opened.run_all()
     for cell in range(3):
         view = view_in(opened, cell)
@@ -217,7 +238,8 @@ def test_every_picture_fits_its_cell(
 ) -> None:
     modes = ("links", "matrix", "text")
     opened = open_notebook(
-        lab, lab.write_notebook(f"pictures-{name}.ipynb", [SHOW.format(text=text, mode=mode) for mode in modes])
+        lab,
+        lab.write_notebook(f"pictures-{name}.ipynb", [SHOW.format(text=text, mode=mode) for mode in modes]),
     )
     opened.set_theme(f"JupyterLab {theme}")
     opened.run_all()
@@ -230,8 +252,10 @@ def test_every_picture_fits_its_cell(
         opened.page.mouse.move(0, 0)
         opened.page.wait_for_timeout(300)
         opened.picture(f"{mode}-{name}-{theme.lower()}", view)
-        sideways = view.evaluate("root => [...root.querySelectorAll('*')].filter(e => "
-            "['auto', 'scroll'].includes(getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth).length")
+        sideways = view.evaluate(
+            """root => [...root.querySelectorAll('*')].filter(e => e.scrollWidth > e.clientWidth &&
+                 ['auto', 'scroll'].includes(getComputedStyle(e).overflowX)).length"""
+        )
         assert sideways == 0
         outside = view.evaluate(
             """root => { const box = root.getBoundingClientRect();

@@ -172,7 +172,7 @@ def test_one_bad_choice_of_several_leaves_the_others_as_they_were(trace: Trace) 
 
 
 def test_an_unknown_keyword_suggests_the_nearest() -> None:
-    with pytest.raises(TypeError, match="has no keyword 'layers'; did you mean 'layer'?"):
+    with pytest.raises(TypeError, match=r"has no keyword 'layers'; did you mean 'layer'\?"):
         jtviz.show_attention(jtviz.demo.translator(), "Hello.", layers=2)
 
 
