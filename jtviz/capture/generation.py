@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..tokens import TokenizerPair
 from .errors import JtvizError
+from .flow import tensors
 from .structure import device_of, is_encoder_decoder, is_hugging_face, longest, parameters, setting
 
 _ANSWER = "pass target_text= (the answer to look at) or inputs="
@@ -100,9 +101,9 @@ def _greedy(
     written = torch.tensor([[decoder_begin(model, tokenizer)]], device=source.device) if two else source
     name = list(parameters(model))[1 if two else 0]
     for _ in range(count):
-        logits = model(**(given | {name: written}))
-        logits = getattr(logits, "logits", logits)
-        if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != written.shape:
+        output = model(**(given | {name: written}))
+        logits = next(tensors(getattr(output, "logits", output)), None)
+        if logits is None or logits.ndim != 3 or len(logits) != 1:
             raise JtvizError(
                 f"{type(model).__name__} returns no logits [batch, tokens, vocabulary] to decode from: "
                 f"{_ANSWER}."

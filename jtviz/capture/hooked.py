@@ -83,7 +83,8 @@ class HookedTransformer:
             If none was given and none can be found.
         """
         if self._tokenizer is None:
-            self._tokenizer = find_tokenizer(self.model)
+            self._tokenizer = self.memory.tokenizer or find_tokenizer(self.model)
+            self.memory.tokenizer = self._tokenizer
         return self._tokenizer
 
     def reads_with(self, tokenizer: Any) -> bool:
@@ -147,6 +148,10 @@ class HookedTransformer:
         """
         if (text is None) == (inputs is None):
             raise JtvizError("pass either a text or inputs= (a dict of what the model's forward takes).")
+        if inputs is not None and (target_text is not None or generate is not None):
+            raise JtvizError("target_text= and generate= go with a text; inputs= are traced as they are.")
+        if text is not None and tokens is not None:
+            raise JtvizError("tokens= names the tokens of inputs=; a text is named by its tokenizer.")
         if generate is not None and generate < 0:
             raise JtvizError(f"generate= is a number of tokens, not {generate!r}.")
         with self.memory.lock:
@@ -165,7 +170,7 @@ class HookedTransformer:
             return known
 
     def _attached(self) -> Any:
-        return self._tokenizer or getattr(self.model, "tokenizer", None)
+        return getattr(self.model, "tokenizer", None) if self._tokenizer is None else self._tokenizer
 
     def _run(self, prepared: Prepared, notes: list[str]) -> Trace:
         model = self.model
@@ -282,7 +287,8 @@ def _says_decoder(model: nn.Module) -> bool:
 
 
 def _logits(output: Any, size: int | None, rows: int) -> Tensor | None:
-    found = getattr(output, "logits", output)
-    if not isinstance(found, Tensor) or found.ndim != 3 or found.shape[1] != rows:
+    found = next(tensors(getattr(output, "logits", output)), None)
+    if found is None or found.ndim != 3 or found.shape[1] != rows:
         return None
+    # A hidden state looks the same, but for its width.
     return found[0].detach() if found.shape[-1] == size else None

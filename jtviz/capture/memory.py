@@ -26,10 +26,11 @@ _BYTES = 2 << 30
 
 
 class Memory:
-    """The last few traces of one hooked model, and the lock that keeps its traces apart."""
+    """The last few traces of one hooked model, the tokenizer found for it, and the lock it runs under."""
 
     def __init__(self, lock: threading.RLock | None = None) -> None:
         self.lock = lock or threading.RLock()
+        self.tokenizer: Any = None
         self._traces: OrderedDict[Hashable, Trace] = OrderedDict()
 
     def find(self, key: Hashable) -> Trace | None:

@@ -97,7 +97,6 @@ def longest(model: nn.Module, side: str) -> int | None:
     if said is None or not own:
         return None
     # RoBERTa starts counting after the padding id, OPT and BART at an offset of two.
-    return min(
-        min(said, table.num_embeddings - (table.padding_idx or -1) - 1 - int(getattr(table, "offset", 0)))
-        for _, table in own
-    )
+    skipped = [0 if t.padding_idx is None else t.padding_idx + 1 for _, t in own]
+    rows = [t.num_embeddings - int(getattr(t, "offset", 0)) for _, t in own]
+    return min(said, *(count - skip for count, skip in zip(rows, skipped, strict=True)))

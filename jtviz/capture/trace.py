@@ -7,7 +7,7 @@ by any thread; a question about something that is not there is answered with wha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Index = int | Sequence[int] | slice | None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Trace:
     """One forward pass, opened. Made by `HookedTransformer.trace`; compared and hashed by identity.
 
@@ -54,9 +54,15 @@ class Trace:
 
     tokens: dict[str, Tokens]
     predicts: tuple[str, ...] | None
-    logits: Tensor | None = field(repr=False)
+    logits: Tensor | None
     notes: tuple[str, ...]
-    by_stage: Mapping[Stage, Sequence[Site]] = field(repr=False)
+    by_stage: Mapping[Stage, Sequence[Site]]
+
+    def __repr__(self) -> str:
+        """Say what there is to look at."""
+        sides = ", ".join(f"{side}: {len(tokens)} tokens" for side, tokens in self.tokens.items())
+        layers = ", ".join(f"{stage}: {self.layers(stage)} layers" for stage in self.stages)
+        return f"Trace({sides}; attention of {layers})"
 
     @property
     def stages(self) -> tuple[str, ...]:

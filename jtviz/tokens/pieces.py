@@ -157,8 +157,8 @@ def readable(text: str) -> str:
 def word_numbers(sentence: str, spans: Sequence[Span | None]) -> tuple[int | None, ...]:
     """Return, for each span, the number of the word of the sentence that it starts in.
 
-    A word is a run of letters and digits (``don't`` is one), a single Han, kana or Hangul-free CJK
-    character, or a single mark. Counting in the sentence, not in the vocabulary, makes two tokenizers agree.
+    A word is a run of letters and digits (``don't`` is one), a single Han or kana character, or a
+    single mark. Counting in the sentence, not in the vocabulary, makes two tokenizers agree.
 
     Examples
     --------

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from torch import Tensor, nn
 
 from jtviz.capture import JtvizError, Trace, hook
+from jtviz.capture.structure import longest
 from jtviz.tokens import codec
 
 transformers = pytest.importorskip("transformers")
@@ -198,6 +199,20 @@ def test_a_given_answer_is_read_as_the_model_reads_labels(family: str) -> None:
 def test_a_text_longer_than_learned_positions_is_refused_with_both_numbers() -> None:
     with pytest.raises(JtvizError, match=r"102 tokens.* 40"):
         hook(build("GPT2"), words()).trace("t" * 101)
+
+
+@pytest.mark.parametrize(("family", "limit"), [("Bert", 12), ("Roberta", 10), ("OPT", 12), ("Bart", 12)])
+def test_learned_positions_end_where_the_model_ends(family: str, limit: int) -> None:
+    settings = {**(BART if family == "Bart" else BERT), "max_position_embeddings": 12, "pad_token_id": 1}
+    extra = {"ffn_dim": 37, "word_embed_proj_dim": 32} if family == "OPT" else {}
+    model = getattr(transformers, f"{family}Model")(
+        getattr(transformers, f"{family}Config")(**settings, **extra)
+    ).eval()
+    assert longest(model, "encoder") == limit
+    ids = torch.full((1, limit), 5)
+    model(ids)
+    with pytest.raises((IndexError, RuntimeError)):
+        model(torch.full((1, limit + 1), 5))
 
 
 def test_rotary_positions_have_no_end() -> None:

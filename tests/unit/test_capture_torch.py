@@ -252,6 +252,15 @@ def test_hand_written_attention_is_what_the_model_itself_kept(
     assert_equals(trace, kept, tolerance=0)
 
 
+def test_a_decoder_given_its_memory_has_no_encoder_stage() -> None:
+    model = nn.TransformerDecoder(nn.TransformerDecoderLayer(16, 4, 32, batch_first=True), 2).eval()
+    x = torch.randn(1, 5, 16)
+    for memory in (torch.randn(1, 5, 16), x):
+        trace = hook(model).trace(inputs={"tgt": x, "memory": memory})
+        assert {stage: trace.layers(stage) for stage in trace.stages} == {"decoder": 2, "cross": 2}
+        assert_equals(trace, module_attention(model, lambda memory=memory: model(x, memory)))  # type: ignore[misc]
+
+
 def test_a_compiled_model_is_traced_uncompiled_and_says_so() -> None:
     model = translator()
     inputs = (ids(1, 6), ids(1, 4))

@@ -185,6 +185,10 @@ def test_a_text_longer_than_the_positions_is_refused_with_both_numbers(hooked: H
 def test_bad_requests_are_refused_before_the_model_runs(hooked: HookedTransformer) -> None:
     with pytest.raises(JtvizError, match="either a text or inputs="):
         hooked.trace("tea", inputs=SOURCE)
+    with pytest.raises(JtvizError, match="go with a text"):
+        hooked.trace(inputs=SOURCE, target_text="茶")
+    with pytest.raises(JtvizError, match="names the tokens of inputs="):
+        hooked.trace("tea", tokens={"encoder": ["tea"]})
     with pytest.raises(JtvizError, match="number of tokens"):
         hooked.trace("tea", generate=-1)
     with pytest.raises(JtvizError, match="'encoder' and 'decoder', not 'middle'"):
@@ -246,6 +250,13 @@ def test_calling_a_hooked_model_runs_the_model() -> None:
     model = translator()
     with torch.no_grad():
         assert torch.equal(hook(model)(*SOURCE), model(*SOURCE))
+
+
+def test_a_trace_says_what_there_is(trace: Trace) -> None:
+    assert repr(trace) == (
+        "Trace(encoder: 5 tokens, decoder: 3 tokens; "
+        "attention of encoder: 2 layers, decoder: 2 layers, cross: 2 layers)"
+    )
 
 
 def test_a_trace_is_told_apart_by_identity(trace: Trace) -> None:
