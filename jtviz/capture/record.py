@@ -9,63 +9,24 @@ from __future__ import annotations
 
 import inspect
 import threading
-import types
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from .blocks import BlockCall
 from .check import check_fused, check_written
 from .flow import Flow, tensors
+from .kernels import LogSumExp, exactly, multi_head_attention, unseen
 from .mask import MaskBook
 from .site import FusedSite, Site, WrittenSite
 from .written import Pattern, Patterns
 
 _LIGHT = 1.15  # views may pin this much more than they show before they are copied
-
-
-def _private_multi_head_attention() -> Callable[..., Any]:
-    """Return a copy of ``F.multi_head_attention_forward`` whose inner calls a mode can see.
-
-    The original, once seen by a mode, runs with the mode off. The copy runs with it on, and does not
-    hand itself over again: in its globals nothing has a torch function. The module is not touched.
-    """
-    original = F.multi_head_attention_forward
-    own = {**original.__globals__, "has_torch_function": lambda _: False}
-    copy = types.FunctionType(original.__code__, own, original.__name__, original.__defaults__)
-    copy.__kwdefaults__ = original.__kwdefaults__
-    return copy
-
-
-_multi_head_attention = _private_multi_head_attention()
-
-
-class _LogSumExp(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
-    """Round one ``scaled_dot_product_attention``: the log-sum-exp that its kernel returns anyway."""
-
-    found: Tensor | None = None
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # Otherwise torch imports its compiler at the first call: two seconds before the first picture.
-        return False
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        del types
-        result = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        if name in {"_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention"}:
-            self.found = result[1]
-        return result
 
 
 class _Frame:
@@ -116,6 +77,22 @@ class Recorder(TorchFunctionMode):
 
     def __enter__(self) -> Self:
         """Put on the hooks and start watching this thread."""
+        try:
+            self._put_on_hooks()
+            super().__enter__()  # type: ignore[no-untyped-call]
+        except BaseException:
+            self._take_off_hooks()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop watching and take the hooks off."""
+        try:
+            super().__exit__(*exception)  # type: ignore[no-untyped-call]
+        finally:
+            self._take_off_hooks()
+
+    def _put_on_hooks(self) -> None:
         for module, name in self._names.items():
             if isinstance(module, torch.jit.ScriptModule):
                 continue
@@ -124,12 +101,8 @@ class Recorder(TorchFunctionMode):
                 module.register_forward_pre_hook(self._entering(numbered=numbered), with_kwargs=True)
             )
             self._hooks.append(module.register_forward_hook(self._left, with_kwargs=True))
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
 
-    def __exit__(self, *exception: object) -> None:
-        """Stop watching and take the hooks off."""
-        super().__exit__(*exception)  # type: ignore[no-untyped-call]
+    def _take_off_hooks(self) -> None:
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
@@ -207,13 +180,13 @@ class Recorder(TorchFunctionMode):
         # The mode again, without the hooks: while it handles a function it is off.
         TorchFunctionMode.__enter__(self)  # type: ignore[no-untyped-call]
         try:
-            return _multi_head_attention(*args, **kwargs)
+            return multi_head_attention(*args, **kwargs)
         finally:
             TorchFunctionMode.__exit__(self, None, None, None)  # type: ignore[no-untyped-call]
             self._head_counts.pop()
 
     def _fused(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        with _LogSumExp() as kernel:  # type: ignore[no-untyped-call]
+        with LogSumExp() as kernel:  # type: ignore[no-untyped-call]
             output: Tensor = F.scaled_dot_product_attention(*args, **kwargs)
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
         given = dict(zip(names, args, strict=False)) | kwargs
@@ -285,18 +258,6 @@ class Recorder(TorchFunctionMode):
             site.causal = said if isinstance(said, bool) else None
         site.watch()
         self.sites.append(site)
-
-
-def unseen() -> Any:
-    """Return a context in which neither modes nor tensor subclasses see what is called."""
-    return torch._C.DisableTorchFunction()  # noqa: SLF001 - the public form leaves modes on
-
-
-@contextmanager
-def exactly(device: torch.device) -> Iterator[None]:
-    """Compute in float32 whatever autocast says, and without gradients."""
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        yield
 
 
 def _named(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

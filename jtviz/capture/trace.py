@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .blocks import residual
 from .errors import JtvizError, OutOfRangeError, SiteRefusedError
-from .record import exactly
+from .kernels import exactly
 from .stages import STAGES, SideName, Stage, key_side, query_side
 
 if TYPE_CHECKING:
