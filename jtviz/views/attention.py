@@ -15,7 +15,8 @@ import traitlets as t
 from jtviz.capture import Trace
 from jtviz.tokens import Tokens
 
-from .selection import STATIC, UNPINNED, selection_of
+from .bundle import bundle
+from .selection import UNPINNED, selection_of
 from .tiles import WHOLE_LIMIT, TileServer
 
 LABELS = {"encoder": "Encoder", "decoder": "Decoder", "cross": "Cross"}
@@ -45,7 +46,7 @@ class AttentionView(anywidget.AnyWidget):
     >>> view.observe(lambda change: print(change.new), "pinned")  # doctest: +SKIP
     """
 
-    _esm = STATIC / "attention.js"
+    _esm = bundle("attention")
 
     selection = anywidget.WidgetTrait().tag(sync=True)
     """The Selection that this view reads and writes."""

@@ -7,7 +7,6 @@ choice that the model does not have is refused with a sentence and changes nothi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +15,8 @@ import traitlets as t
 
 from jtviz.capture import Trace
 
-STATIC = Path(__file__).parent.parent / "static"
+from .bundle import bundle
+
 SIDES = ("query", "key")
 
 Pins = dict[str, int | None]
@@ -56,7 +56,7 @@ class Selection(anywidget.AnyWidget):
     Made by `selection_of`; it has no picture of its own.
     """
 
-    _esm = STATIC / "selection.js"
+    _esm = bundle("selection")
 
     stage = t.Unicode().tag(sync=True, echo_update=False)
     """The stage shown: ``"encoder"``, ``"decoder"`` or ``"cross"``."""

@@ -80,8 +80,9 @@ def test_a_reader_looks_inside_the_translator(lab: JupyterServer, open_notebook:
     expect(word).to_have_attribute("data-state", "pinned")
     opened.page.mouse.move(0, 0)
     expect(token(second, "query", station)).to_have_attribute("data-state", "pinned")
-    assert opened.python("print(view.stage, view.layer, view.heads, view.pinned['query'])") == (
-        f"encoder 1 [2] {station}\n"
+    opened.expect_python(
+        "(view.stage, view.layer, view.heads, view.pinned)",
+        ("encoder", 1, [2], {"query": station, "key": None}),
     )
 
     # The keyboard: layers left and right, heads up and down, Escape, Tab.
@@ -95,20 +96,10 @@ def test_a_reader_looks_inside_the_translator(lab: JupyterServer, open_notebook:
     expect(heads[2]).to_have_attribute("aria-pressed", "true")
     opened.page.keyboard.press("Escape")
     expect(word).to_have_attribute("data-state", "idle")
-    assert opened.python("print(view.pinned)") == "{'query': None, 'key': None}\n"
+    opened.expect_python("view.pinned", {"query": None, "key": None})
     reached = walk_with_tab(opened.page, first)
-    for name in (
-        "Encoder",
-        "Decoder",
-        "Cross",
-        "Layer",
-        "Head 0",
-        "Head 3",
-        "Links",
-        "Matrix",
-        "Text",
-        "station",
-    ):
+    wanted = "Encoder, Decoder, Cross, Layer, Head 0, Head 3, Links, Matrix, Text, station"
+    for name in wanted.split(", "):
         assert name in reached, f"Tab never reached {name}: {reached}"
 
     # The number in the status line is the trace's, to three digits.
@@ -126,13 +117,15 @@ def test_a_reader_looks_inside_the_translator(lab: JupyterServer, open_notebook:
     # With the kernel stopped, what follows is the browser's doing.
     with opened.kernel_stopped():
         follows(first, second)
-    # Jupyter holds back what comes while the kernel is busy, so Python has it a moment later.
-    for _ in range(20):
-        python = opened.python("print(view.stage, view.layer, view.heads)")
-        if python == "decoder 1 [0]\n":
-            break
-        opened.page.wait_for_timeout(100)
-    assert python == "decoder 1 [0]\n"
+    opened.expect_python("(view.stage, view.layer, view.heads)", ("decoder", 1, [0]))
+    # And the other way round: what Python sets, both views show.
+    opened.python("view.stage, view.layer, view.heads, view.pinned = 'encoder', 0, [3], {'key': 2}")
+    for view in (first, second):
+        expect(view.get_by_role("tab", name="Encoder")).to_have_attribute("aria-selected", "true")
+        expect(view.get_by_role("slider", name="Layer")).to_have_attribute("aria-valuenow", "0")
+        expect(view.get_by_role("button", name="Head 3")).to_have_attribute("aria-pressed", "true")
+        expect(view.get_by_role("button", name="Head 0")).to_have_attribute("aria-pressed", "false")
+        expect(token(view, "key", 2)).to_have_attribute("data-state", "pinned")
 
 
 def follows(first: Locator, second: Locator) -> None:

@@ -13,6 +13,7 @@ import traitlets
 import jtviz
 from jtviz.capture import Trace
 from jtviz.views import AttentionView, Selection
+from jtviz.views.bundle import bundle
 from jtviz.views.selection import carry_pins, selection_of
 from jtviz.views.tiles import TileServer
 
@@ -133,7 +134,7 @@ def test_a_pin_stays_on_its_token_when_the_stage_changes(trace: Trace) -> None:
     assert view.pinned == {"query": None, "key": 4}
     view.stage = "decoder"
     assert view.pinned == {"query": None, "key": None}
-    both = {"query": 1, "key": 2}
+    both: dict[str, int | None] = {"query": 1, "key": 2}
     assert carry_pins(both, ("decoder", "encoder"), ("decoder", "decoder")) == {"query": 1, "key": None}
 
 
@@ -220,3 +221,8 @@ def test_python_and_typescript_name_the_same_tiles() -> None:
     message = {"id": 0, "op": "tiles", "keys": []}
     assert kinds == set(TileServer(jtviz.demo.translator().trace("Hi."))._kinds)
     assert f'op: "{message["op"]}"' in source
+
+
+def test_a_front_end_that_is_not_built_is_said_in_one_sentence() -> None:
+    with pytest.raises(ImportError, match="is not built .*: run 'make setup'"):
+        bundle("no_such_view")

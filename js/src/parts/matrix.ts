@@ -9,8 +9,8 @@ import { tokenButtons } from "./tokens";
 
 const LARGEST = 30;
 const TALLEST = 640;
-/** Cells smaller than this have no room for a label. */
-const LABELLED = 10;
+/** A label needs this much room: where cells are smaller, only some have theirs, and those in focus. */
+const LABEL = 12;
 const LONGEST_LABEL = 112;
 const TITLE = 20;
 
@@ -20,7 +20,8 @@ interface Grid {
   left: number;
   top: number;
   level: number;
-  labelled: boolean;
+  /** Every how many tokens there is room for a label. */
+  step: number;
 }
 
 export const matrix: Picture = (scene, abort) => {
@@ -30,7 +31,7 @@ export const matrix: Picture = (scene, abort) => {
   const titleKey = h("div", { class: "axis key", "aria-hidden": "true" }, "key");
   const titleQuery = h("div", { class: "axis query", "aria-hidden": "true" }, "query");
   const plot = h("div", { class: "plot" }, titleKey, titleQuery, keys, queries, canvas);
-  let grid: Grid = { cell: 1, left: 0, top: 0, level: 0, labelled: false };
+  let grid: Grid = { cell: 1, left: 0, top: 0, level: 0, step: 1 };
   let inner = new AbortController();
   watch(abort, () => {
     const sides = sidesOf(scene);
@@ -39,9 +40,18 @@ export const matrix: Picture = (scene, abort) => {
     grid = layOut(width, sides.rows, sides.key.text, measureIn(scene.root, canvas));
     inner.abort();
     inner = new AbortController();
-    const make = grid.labelled ? tokenButtons : () => [];
-    queries.replaceChildren(...make(scene.selection, "query", sides.query, sides.rows, inner.signal));
-    keys.replaceChildren(...make(scene.selection, "key", sides.key, sides.key.text, inner.signal));
+    const { selection } = scene;
+    const { signal } = inner;
+    const rows = tokenButtons(selection, "query", sides.query, sides.rows, signal);
+    const columns = tokenButtons(selection, "key", sides.key, sides.key.text, signal);
+    queries.replaceChildren(...rows);
+    keys.replaceChildren(...columns);
+    const { step } = grid;
+    watch(signal, () => {
+      const [pinned, hovered] = [selection.pinned.value, selection.hovered.value];
+      place(rows, step, [hovered.query, pinned.query]);
+      place(columns, step, [hovered.key, pinned.key]);
+    });
     queries.setAttribute("aria-label", `Query tokens, ${stage.query}`);
     keys.setAttribute("aria-label", `Key tokens, ${stage.key}`);
     plot.style.setProperty("--cell", `${grid.cell}px`);
@@ -90,23 +100,28 @@ export const matrix: Picture = (scene, abort) => {
   return h("div", { class: "matrix" }, plot);
 };
 
-/** Fit the grid to the width: as large as legible, square cells, labels only where they have room. */
+/** Fit the grid to the width: square cells, as large as legible. */
 function layOut(width: number, rows: readonly string[], columns: readonly string[], measure: Measure): Grid {
   const left = TITLE + Math.min(LONGEST_LABEL, longest(rows, measure) + 12);
   const top = TITLE + Math.min(LONGEST_LABEL, longest(columns, measure) + 12);
-  const fit = (w: number): number =>
-    Math.min(w / Math.max(1, columns.length), TALLEST / Math.max(1, rows.length));
-  const labelled = Math.floor(fit(width - left));
-  if (labelled >= LABELLED) return { cell: Math.min(LARGEST, labelled), left, top, level: 0, labelled: true };
-  const cell = fit(width - TITLE - 8);
+  const fit = Math.min(
+    LARGEST,
+    (width - left) / Math.max(1, columns.length),
+    TALLEST / Math.max(1, rows.length),
+  );
+  const cell = fit >= 2 ? Math.floor(fit) : fit;
   const level = Math.max(0, Math.ceil(Math.log2(1 / (cell * (globalThis.devicePixelRatio || 1)))));
-  return {
-    cell: cell >= 2 ? Math.floor(cell) : cell,
-    left: TITLE + 8,
-    top: TITLE + 8,
-    level,
-    labelled: false,
-  };
+  return { cell, left, top, level, step: cell >= LABEL - 2 ? 1 : Math.ceil(LABEL / cell) };
+}
+
+/** Show every `step`-th label and those in focus, which push aside what they would cover. */
+function place(labels: readonly HTMLElement[], step: number, focus: readonly (number | null)[]): void {
+  for (const [i, label] of labels.entries()) {
+    const isFocused = focus.includes(i);
+    const isCovered = step > 1 && focus.some((at) => at !== null && Math.abs(at - i) < step);
+    label.hidden = !isFocused && (i % step !== 0 || isCovered);
+    label.style.setProperty("--at", String(i));
+  }
 }
 
 type Measure = (label: string) => number;
