@@ -297,6 +297,39 @@ def test_two_threads_do_not_mix() -> None:
     assert not failures
 
 
+class Waits(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.leave = threading.Event(), threading.Event()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.entered.set()
+        self.leave.wait(10)
+        return x
+
+
+class Meanwhile(nn.Module):
+    """Computes attention while another thread is inside one of its modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = Waits()
+
+    def forward(self, x: Tensor) -> Tensor:
+        thread = threading.Thread(target=self.other, args=(x,))
+        thread.start()
+        self.other.entered.wait(10)
+        out = nn.functional.scaled_dot_product_attention(x, x, x)
+        self.other.leave.set()
+        thread.join()
+        return out
+
+
+def test_what_another_thread_runs_meanwhile_is_no_part_of_a_trace() -> None:
+    trace = hook(Meanwhile()).trace(inputs=(torch.randn(1, 2, 5, 8),))
+    assert [site.name for site in trace.sites] == ["Meanwhile"]
+
+
 def test_a_key_that_belongs_to_no_token_is_not_shown_as_one() -> None:
     model = nn.MultiheadAttention(16, 4, batch_first=True, add_zero_attn=True).eval()
     x = torch.randn(1, 6, 16)
