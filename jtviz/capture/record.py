@@ -1,7 +1,7 @@
 """Watch one forward pass and note every attention call in it.
 
 Required: the model computes exactly what it computes unwatched, through its own kernels; nothing is
-patched, so another thread sees nothing; what is kept is what DESIGN calls a site. Three things meet
+patched, so another thread sees nothing; what is kept of a call is its site. Three things meet
 here: a torch function mode (which calls), forward hooks (in which module), and `Flow` (from what).
 """
 

@@ -1,4 +1,4 @@
-// What the kernel tells a view before it asks for any number, and the words of DESIGN.
+// What the kernel tells a view before it asks for any number, and the words used for it everywhere.
 
 import type { AnyModel } from "@anywidget/types";
 
