@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from .views import AttentionView
 
+EITHER = "show_attention takes either a model and a text, or trace= of an earlier call."
+
 
 def show_attention(
     model: HookedTransformer | nn.Module | Trace | None = None,
@@ -86,15 +88,16 @@ def show_attention(
     from .views import AttentionView
 
     if isinstance(model, Trace):
-        trace = model
+        model, trace = None, model
     if trace is None:
         if model is None:
-            msg = "show_attention needs a model and a text, or trace= of an earlier one."
-            raise TypeError(msg)
+            raise TypeError(EITHER)
         trace = hook(model, tokenizer).trace(
             text, target_text=target_text, generate=generate, inputs=inputs, tokens=tokens
         )
-    heads = None if heads is None else list(heads)
+    elif model is not None or text or inputs:
+        raise TypeError(EITHER)
+    heads = list(heads) if isinstance(heads, Sequence) else heads
     return AttentionView(trace, stage=stage, layer=layer, heads=heads, pinned=pinned, mode=mode)
 
 

@@ -6,7 +6,7 @@ type Listener = (...args: never[]) => void;
 
 export class FakeModel {
   saved = 0;
-  sent: { id: number; op: string; keys: Record<string, unknown>[] }[] = [];
+  sent: { id: string; op: string; keys: Record<string, unknown>[] }[] = [];
   readonly #listeners = new Map<string, Set<Listener>>();
 
   constructor(public state: Record<string, unknown>) {}

@@ -38,6 +38,22 @@ describe("accessible names and states", () => {
     ]);
   });
 
+  test("two double clicks in a row isolate and restore", () => {
+    const theme = signal({ background: [255, 255, 255], ink: [0, 0, 0], dark: false } as const);
+    const head = headSelector(selection, theme as never, abort).querySelector("[data-head='1']");
+    selection.choose({ heads: [0, 1, 3] });
+    const click = (type: string, detail: number) =>
+      head?.dispatchEvent(new MouseEvent(type, { bubbles: true, detail }));
+    click("click", 1);
+    click("click", 2);
+    click("dblclick", 2);
+    expect(selection.heads.value).toEqual([1]);
+    click("click", 3);
+    click("click", 4);
+    click("dblclick", 4);
+    expect(selection.heads.value).toEqual([0, 1, 3]);
+  });
+
   test("the layer is a slider, the stages are tabs", () => {
     const slider = layerSlider(selection, abort).querySelector("[role=slider]");
     selection.toLayer(2);

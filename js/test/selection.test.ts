@@ -41,6 +41,15 @@ describe("two views of one trace", () => {
     expect(third.stage.value).toBe("encoder");
   });
 
+  test("a view that is gone takes its hovering with it", () => {
+    const [page, gone] = [makePage(), new AbortController()];
+    const stays = new Selection(META, model as never, page, new AbortController().signal);
+    new Selection(META, model as never, page, gone.signal).hover({ query: 1, key: null });
+    expect(stays.hovered.value.query).toBe(1);
+    gone.abort();
+    expect(stays.hovered.value.query).toBeNull();
+  });
+
   test("half of a change is never seen", async () => {
     const seen: string[] = [];
     second.current.subscribe((stage) => seen.push(`${stage.name} ${second.layer.peek()}`));

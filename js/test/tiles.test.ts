@@ -17,7 +17,7 @@ beforeEach(() => {
 
 /** Answer the last request with one float32 tile a key, every number being `value`. */
 function answer(value: number, offset = 0): void {
-  const { id, keys } = model.sent.at(-1) ?? { id: -1, keys: [] };
+  const { id, keys } = model.sent.at(-1) ?? { id: "", keys: [] };
   const shape = [4, 3, 3];
   const buffers = keys.map(() => {
     const bytes = new Uint8Array(36 * 4 + offset);
@@ -70,20 +70,47 @@ describe("tiles", () => {
     expect(other.sent).toHaveLength(0);
   });
 
-  test("an error is shown, and not asked for again and again", async () => {
+  test("one that fails is said where it is looked at, costs no other and is not asked for again", async () => {
+    tiles.fetch(whole(1));
     tiles.get(whole(0));
     await frame();
-    model.emit("msg:custom", { id: model.sent[0]?.id, op: "tiles", ok: false, error: "ValueError: no" }, []);
-    expect(tiles.error.value).toBe("ValueError: no");
-    tiles.get(whole(0));
+    const buffers = [new DataView(new Float32Array(36).buffer), new DataView(new ArrayBuffer(0))];
+    const answers = [{ shape: [4, 3, 3], dtype: "float32" }, { error: "layer 1 was refused" }];
+    model.emit("msg:custom", { id: model.sent[0]?.id, op: "tiles", ok: true, tiles: answers }, buffers);
+    expect(tiles.get(whole(0))?.shape).toEqual([4, 3, 3]);
+    tiles.fetch(whole(1));
+    expect(tiles.error.value).toBe("");
+    tiles.get(whole(1));
+    expect(tiles.error.value).toBe("layer 1 was refused");
     await frame();
     expect(model.sent).toHaveLength(1);
+    tiles.forget();
+    expect(tiles.error.value).toBe("");
+  });
+
+  test("two copies of one view do not take each other's replies", async () => {
+    const copy = new Tiles(META, model as never, makePage(), new AbortController().signal);
+    tiles.get(whole(0));
+    copy.get(whole(1));
+    await frame();
+    expect(new Set(model.sent.map((message) => message.id)).size).toBe(2);
+    answer(0.75);
+    expect(tiles.get(whole(0))).toBeUndefined();
+    expect(copy.get(whole(1))?.data[0]).toBe(0.75);
+  });
+
+  test("what nobody waits for any more is not asked for", async () => {
+    tiles.get(whole(0));
+    tiles.forget();
+    tiles.get(whole(1));
+    await frame();
+    expect(model.sent[0]?.keys.map((key) => key["layer"])).toEqual([1]);
   });
 
   test("a reply to another request is not taken for this one's", async () => {
     tiles.get(whole(0));
     await frame();
-    model.emit("msg:custom", { id: 99, op: "tiles", ok: true, tiles: [] }, []);
+    model.emit("msg:custom", { id: "99", op: "tiles", ok: true, tiles: [] }, []);
     expect(tiles.waiting.value).toBe(true);
   });
 });

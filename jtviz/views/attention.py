@@ -16,7 +16,7 @@ from jtviz.capture import Trace
 from jtviz.tokens import Tokens
 
 from .bundle import bundle
-from .selection import UNPINNED, selection_of
+from .selection import UNPINNED, Selection, selection_of
 from .tiles import WHOLE_LIMIT, TileServer
 
 LABELS = {"encoder": "Encoder", "decoder": "Decoder", "cross": "Cross"}
@@ -97,10 +97,17 @@ class AttentionView(anywidget.AnyWidget):
     def _valid(self, proposal: dict[str, Any]) -> Any:
         return selection_of(self.trace).check(proposal["trait"].name, proposal["value"])
 
+    def close(self) -> None:
+        """Close the widget, and no longer follow the Selection."""
+        if isinstance(self.selection, Selection):
+            self.selection.unobserve(self._follow, SHARED)
+        super().close()
+
     def _follow(self, _: dict[str, Any]) -> None:
         shared = selection_of(self.trace)
-        for name in SHARED:
-            self.set_trait(name, getattr(shared, name))
+        with self.hold_trait_notifications():  # an observer sees all of a choice or nothing of it
+            for name in SHARED:
+                self.set_trait(name, getattr(shared, name))
 
     def _lead(self, change: dict[str, Any]) -> None:
         selection_of(self.trace).set_trait(change["name"], change["new"])

@@ -34,6 +34,8 @@ def carry_pins(pinned: Pins, before: tuple[str, str], after: tuple[str, str]) ->
         The sides (``"encoder"`` or ``"decoder"``) that query and key come from, in the old stage and
         in the new one.
 
+    A token pinned as query in the encoder is a key in the cross attention, and stays one from there on.
+
     Examples
     --------
     >>> carry_pins({"query": 3, "key": None}, ("encoder", "encoder"), ("decoder", "encoder"))
@@ -119,7 +121,7 @@ class Selection(anywidget.AnyWidget):
             raise t.TraitError(msg)
         for role, side in zip(SIDES, self._sides[self.stage], strict=True):
             index = pinned.get(role)
-            if index is not None and not (0 <= index < self._lengths[side]):
+            if index is not None and not (type(index) is int and 0 <= index < self._lengths[side]):
                 msg = (
                     f"There is no {role} token {index!r} in the {self.stage} stage; "
                     f"choose from 0 to {self._lengths[side] - 1}."
@@ -162,7 +164,7 @@ _selections: WeakKeyDictionary[Trace, Selection] = WeakKeyDictionary()
 
 
 def selection_of(trace: Trace) -> Selection:
-    """Return the one Selection of a trace, made on first use."""
-    if trace not in _selections:
+    """Return the one Selection of a trace, made when it is needed."""
+    if trace not in _selections or _selections[trace].comm is None:  # closed, with all widgets
         _selections[trace] = Selection(trace)
     return _selections[trace]

@@ -1,7 +1,8 @@
 """Serve the numbers of a trace to its views, in tiles. Twin: js/src/core/tiles.ts.
 
-Required: one request in, one reply out, under the id of the request; an error is a reply too; only
-what is asked for is computed; safe on whichever thread the front end's message arrives.
+Required: one request in, one reply out, under the id of the request; a tile that fails is said in its
+place and costs no other tile; only what is asked for is computed; safe on whichever thread the front
+end's message arrives.
 """
 
 from __future__ import annotations
@@ -62,13 +63,24 @@ class TileServer:
         if message.get("op") != "tiles":
             return None
         reply: dict[str, Any] = {"id": message.get("id"), "op": "tiles"}
+        keys = message.get("keys")
+        if not isinstance(keys, list):
+            return {**reply, "ok": False, "error": "a request for tiles has a list of keys"}, []
+        tiles, buffers = [], []
+        for key in keys:
+            tile, data = self._answer_one(key)
+            tiles.append(tile)
+            buffers.append(data)
+        return {**reply, "ok": True, "tiles": tiles}, buffers
+
+    def _answer_one(self, key: Key) -> tuple[dict[str, Any], bytes]:
         try:
             with self._lock, torch.no_grad():
-                tiles = [self._kinds[key["kind"]](key).contiguous().cpu() for key in message["keys"]]
+                tile = self._kinds[key["kind"]](key).contiguous().cpu()
         except Exception as error:  # noqa: BLE001 - whatever went wrong is shown where the tile would be
-            return {**reply, "ok": False, "error": f"{type(error).__name__}: {error}"}, []
-        shapes = [{"shape": list(tile.shape), "dtype": str(tile.dtype).split(".")[-1]} for tile in tiles]
-        return {**reply, "ok": True, "tiles": shapes}, [tile.numpy().tobytes() for tile in tiles]
+            return {"error": str(error) or type(error).__name__}, b""
+        shape = {"shape": list(tile.shape), "dtype": str(tile.dtype).removeprefix("torch.")}
+        return shape, tile.numpy().tobytes()
 
     def _size(self, key: Key) -> tuple[int, int, int]:
         trace, stage = self._trace, key["stage"]

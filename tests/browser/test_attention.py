@@ -20,7 +20,7 @@ def view_in(opened: OpenNotebook, cell: int) -> Locator:
 def settle(*views: Locator) -> None:
     """Wait until everything that a view asked the kernel for has arrived."""
     for view in views:
-        expect(view).to_have_attribute("aria-busy", "false")
+        expect(view.get_by_role("tabpanel")).to_have_attribute("aria-busy", "false")
         expect(view.get_by_role("status")).not_to_contain_text("computing")
 
 

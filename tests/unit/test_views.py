@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import pytest
 import torch
@@ -91,13 +92,37 @@ def test_a_pooled_tile_keeps_the_maximum_of_what_it_covers(trace: Trace) -> None
     np.testing.assert_allclose(pooled / 255, expected, atol=0.5 / 255 + 1e-6)
 
 
-def test_what_the_kernel_cannot_answer_comes_back_as_an_error(trace: Trace) -> None:
-    key = {"kind": "whole", "stage": "encoder", "layer": 99}
-    reply = TileServer(trace).answer({"id": 3, "op": "tiles", "keys": [key]})
+def test_a_tile_that_fails_says_why_and_costs_no_other(trace: Trace) -> None:
+    good, bad = ({"kind": "whole", "stage": "encoder", "layer": layer} for layer in (0, 99))
+    reply = TileServer(trace).answer({"id": "x-3", "op": "tiles", "keys": [bad, good]})
     assert reply is not None
-    assert reply[0]["id"] == 3
-    assert reply[0]["ok"] is False
-    assert "99" in reply[0]["error"]
+    message, buffers = reply
+    assert (message["id"], message["ok"], buffers[0]) == ("x-3", True, b"")
+    assert "99" in message["tiles"][0]["error"]
+    np.testing.assert_array_equal(
+        np.frombuffer(buffers[1], "float32"), trace.attention("encoder", layer=0).flatten()
+    )
+
+
+def test_an_observer_sees_a_whole_choice(trace: Trace) -> None:
+    view, seen = AttentionView(trace), []
+    view.observe(lambda _: seen.append((view.stage, view.layer, view.heads)), "stage")
+    view.selection.set_state({"stage": "cross", "layer": 1, "heads": [3]})
+    assert seen == [("cross", 1, [3])]
+
+
+def test_a_closed_view_no_longer_follows(trace: Trace) -> None:
+    closed, other = AttentionView(trace), AttentionView(trace)
+    closed.close()
+    other.stage = "cross"
+    assert closed.stage == "encoder"
+
+
+def test_a_sentence_can_be_shown_again_after_all_widgets_were_closed() -> None:
+    trace = jtviz.demo.translator().trace("Hello.")
+    AttentionView(trace)
+    ipywidgets.Widget.close_all()
+    assert AttentionView(trace).stage == "encoder"
 
 
 def test_views_of_one_trace_share_one_selection(trace: Trace) -> None:
@@ -149,6 +174,8 @@ def test_a_pin_stays_on_its_token_when_the_stage_changes(trace: Trace) -> None:
         ("layer", 2, "There is no layer 2 in the encoder stage; choose from 0 to 1."),
         ("heads", [4], "There is no head 4 in encoder layer 0; choose from 0 to 3."),
         ("pinned", {"query": 99}, "There is no query token 99 in the encoder stage; choose from 0 to"),
+        ("pinned", {"query": "tea"}, "There is no query token 'tea' in the encoder stage; choose from 0 to"),
+        ("heads", 3, "expected a list, not the int 3"),
         ("pinned", {"row": 1}, "Pins have a 'query' and a 'key' side, not 'row'."),
     ],
 )
@@ -170,6 +197,11 @@ def test_one_bad_choice_of_several_leaves_the_others_as_they_were(trace: Trace) 
     with pytest.raises(traitlets.TraitError):
         jtviz.show_attention(trace=trace, stage="cross", layer=7)
     assert view.stage == "encoder"
+
+
+def test_a_text_beside_a_trace_is_refused(trace: Trace) -> None:
+    with pytest.raises(TypeError, match="takes either a model and a text, or trace="):
+        jtviz.show_attention(jtviz.demo.translator(), "another sentence", trace=trace)
 
 
 def test_an_unknown_keyword_suggests_the_nearest() -> None:

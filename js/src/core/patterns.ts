@@ -22,6 +22,11 @@ export class Patterns {
     this.isWhole = fitsWhole(tiles.meta, stage, layer);
   }
 
+  /** Why a number that was asked for is not here. */
+  get absence(): string {
+    return this.tiles.error.value === "" ? "computing …" : "could not be computed";
+  }
+
   /** Weights of each of `heads` from one query to every key. */
   row(query: number, heads: readonly number[]): Float32Array[] | undefined {
     if (this.isWhole) {
@@ -132,7 +137,7 @@ export function prefetch(tiles: Tiles, stage: Stage, layer: number, budget = 2 *
     const patterns = new Patterns(tiles, place.stage, place.layer);
     left -= patterns.heads * patterns.queries * patterns.keys;
     if (!patterns.isWhole || left < 0) continue;
-    tiles.get({ kind: "whole", stage: place.stage.name, layer: place.layer });
+    tiles.fetch({ kind: "whole", stage: place.stage.name, layer: place.layer });
   }
 }
 

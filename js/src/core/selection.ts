@@ -19,6 +19,8 @@ export class Selection {
   /** Number of heads of the layer shown. */
   readonly headCount: ReadonlySignal<number>;
   #isolatedFrom: number[] | null = null;
+  /** Whether what is hovered is hovered in this view. */
+  #isHovering = false;
 
   constructor(
     readonly meta: Meta,
@@ -58,6 +60,7 @@ export class Selection {
       this.hovered.value = value;
     }, abort);
     this.hovered.value = page.hovered.value;
+    abort.addEventListener("abort", () => this.#isHovering && page.hovered.set(NOTHING), { once: true });
   }
 
   /** Change some of the choices, everywhere. */
@@ -127,6 +130,7 @@ export class Selection {
   }
 
   hover(pins: Pins): void {
+    this.#isHovering = pins.query !== null || pins.key !== null;
     const { query, key } = this.page.hovered.value;
     if (pins.query !== query || pins.key !== key) this.page.hovered.set(pins);
   }

@@ -10,6 +10,7 @@ export const TILE = 256;
 export const BLOCK = 16;
 /** Keys in one request: few enough that a newer wish does not wait long. */
 const BATCH = 12;
+const MOST_BYTES = 2 ** 27;
 
 export type Key =
   | { kind: "whole" | "received"; stage: string; layer: number }
@@ -33,23 +34,28 @@ export interface Tile {
   unit: number;
 }
 
+type Answer = { shape: number[]; dtype: string; error?: never } | { error: string };
+
 interface Reply {
-  id: number;
+  id: string;
   op: string;
   ok: boolean;
   error?: string;
-  tiles?: { shape: number[]; dtype: string }[];
+  tiles?: Answer[];
 }
 
 export class Tiles {
   /** Rises when numbers arrive: read it to be drawn again. */
   readonly version: Signal<number> = signal(0);
+  /** Why what was asked for last cannot be shown; empty as long as all is well. */
   readonly error: Signal<string> = signal("");
   /** Whether something asked for is still on its way. */
   readonly waiting: Signal<boolean> = signal(false);
   readonly #wanted = new Map<string, Key>();
-  readonly #failed = new Set<string>();
-  #pending: { id: number; keys: string[] } | null = null;
+  readonly #failed = new Map<string, string>();
+  /** Every view of one widget, in whatever cell or browser tab, hears the replies to all of them. */
+  readonly #name = Math.random().toString(36).slice(2);
+  #pending: { id: string; keys: string[] } | null = null;
   #scheduled = false;
   #nextId = 0;
 
@@ -65,8 +71,16 @@ export class Tiles {
     }, abort);
   }
 
-  /** Return a tile if it is here, else ask for it and return undefined. */
+  /** Return a tile if it is here, else ask for it and return undefined; say so if it cannot be had. */
   get(key: Key): Tile | undefined {
+    const tile = this.fetch(key);
+    const failure = tile ? undefined : this.#failed.get(JSON.stringify(key));
+    if (failure !== undefined) this.error.value = failure;
+    return tile;
+  }
+
+  /** As `get`, without a word about what cannot be had: for what nobody looks at yet. */
+  fetch(key: Key): Tile | undefined {
     const name = JSON.stringify(key);
     const tile = this.page.tiles.get(name) as Tile | undefined;
     if (tile === undefined && !this.#failed.has(name) && !this.#pending?.keys.includes(name)) {
@@ -78,9 +92,10 @@ export class Tiles {
     return tile;
   }
 
-  /** Forget wishes that nobody has any more (the layer was left). */
+  /** The reader went elsewhere: what is not under way yet is no longer wanted. */
   forget(): void {
     this.#wanted.clear();
+    this.error.value = "";
   }
 
   #schedule(): void {
@@ -98,7 +113,7 @@ export class Tiles {
     if (this.#pending || this.#wanted.size === 0 || this.abort.aborted) return;
     const newest = [...this.#wanted].reverse().slice(0, BATCH);
     for (const [name] of newest) this.#wanted.delete(name);
-    this.#pending = { id: ++this.#nextId, keys: newest.map(([name]) => name) };
+    this.#pending = { id: `${this.#name}-${++this.#nextId}`, keys: newest.map(([name]) => name) };
     this.model.send({ id: this.#pending.id, op: "tiles", keys: newest.map(([, key]) => key) });
   }
 
@@ -106,19 +121,29 @@ export class Tiles {
     if (reply.op !== "tiles" || !this.#pending || reply.id !== this.#pending.id) return;
     const { keys } = this.#pending;
     this.#pending = null;
-    if (reply.ok) {
-      this.error.value = "";
-      reply.tiles?.forEach(({ shape, dtype }, i) => {
-        const [buffer, name] = [buffers[i], keys[i]];
-        if (buffer && name) this.page.tiles.set(name, { shape, ...decode(buffer, dtype) });
-      });
-    } else {
-      this.error.value = reply.error ?? "The kernel could not compute this part.";
-      for (const name of keys) this.#failed.add(name);
+    for (const [i, name] of keys.entries()) {
+      const [answer, buffer] = [reply.tiles?.[i], buffers[i]];
+      if (reply.ok && answer?.error === undefined && answer && buffer) {
+        this.page.tiles.set(name, { shape: answer.shape, ...decode(buffer, answer.dtype) });
+      } else {
+        this.#failed.set(name, answer?.error ?? reply.error ?? "The kernel could not compute this part.");
+      }
     }
+    evict(this.page.tiles as Map<string, Tile>);
     this.waiting.value = this.#wanted.size > 0;
     this.page.arrived.set(keys);
     this.#schedule();
+  }
+}
+
+/** Let go of what came first, beyond what a page may hold. */
+function evict(tiles: Map<string, Tile>): void {
+  let bytes = 0;
+  for (const tile of tiles.values()) bytes += tile.data.byteLength;
+  for (const [name, tile] of tiles) {
+    if (bytes <= MOST_BYTES) return;
+    bytes -= tile.data.byteLength;
+    tiles.delete(name);
   }
 }
 

@@ -36,7 +36,7 @@ export function status(selection: Selection, patterns: Patterns): string {
   if (query === null && key === null) return line("hover a token to read its numbers, click to pin it");
   if (query === null && key !== null) {
     const column = patterns.column(key, heads);
-    if (!column) return line(`${keys[key]} is read`, "computing …");
+    if (!column) return line(`${keys[key]} is read`, patterns.absence);
     const weights = mean(column, patterns.queries);
     const most = strongest(weights);
     return line(
@@ -44,7 +44,7 @@ export function status(selection: Selection, patterns: Patterns): string {
     );
   }
   const row = patterns.row(query ?? 0, heads);
-  if (!row) return line(reading(meta, stage, query ?? 0), "computing …");
+  if (!row) return line(reading(meta, stage, query ?? 0), patterns.absence);
   const weights = mean(row, patterns.keys);
   const target = key ?? strongest(weights);
   const verb = key === null ? "looks most at" : "looks at";

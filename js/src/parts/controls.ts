@@ -36,6 +36,7 @@ export function layerSlider(selection: Selection, abort: AbortSignal): HTMLEleme
   track.addEventListener(
     "pointerdown",
     (event) => {
+      if (event.button !== 0) return;
       track.setPointerCapture(event.pointerId);
       follow(event);
     },
@@ -65,7 +66,7 @@ export function layerSlider(selection: Selection, abort: AbortSignal): HTMLEleme
     track.style.setProperty("--at", String(at));
     ticks.style.setProperty("--steps", String(Math.max(1, last())));
     value.textContent = String(layer);
-    count.textContent = `of ${last() + 1}`;
+    count.textContent = `of 0–${last()}`;
   });
   return h(
     "div",
@@ -85,15 +86,15 @@ export function choice<T extends string>(
   abort: AbortSignal,
 ): HTMLElement {
   const buttons = options.map(([value, label]) => {
-    const button = h("button", { type: "button", role: "radio", class: "option" }, label);
+    const button = h("button", { type: "button", class: "option" }, label);
     const choose = (): void => {
       chosen.value = value;
     };
     button.addEventListener("click", choose, { signal: abort });
-    watch(abort, () => set(button, "aria-checked", chosen.value === value));
+    watch(abort, () => set(button, "aria-pressed", chosen.value === value));
     return button;
   });
-  return h("div", { role: "radiogroup", "aria-label": name, class: "group" }, ...buttons);
+  return h("div", { role: "group", "aria-label": name, class: "group" }, ...buttons);
 }
 
 export const MODES: readonly (readonly [Mode, string])[] = [

@@ -18,8 +18,9 @@ export function headSelector(
     "click",
     (event) => {
       const head = headOf(event);
-      // The second click of a double click would only undo the first: wait for "dblclick" instead.
-      if (head !== null && event.detail < 2) selection.toggleHead(head);
+      // The second click of a double click would only undo the first: "dblclick" takes its place.
+      const isSecond = event.detail > 0 && event.detail % 2 === 0;
+      if (head !== null && !isSecond) selection.toggleHead(head);
     },
     { signal: abort },
   );
@@ -52,7 +53,7 @@ export function headSelector(
     const { dark } = theme.value;
     const shown = selection.heads.value;
     const count = selection.headCount.value;
-    set(all, "disabled", shown.length === count ? true : undefined);
+    set(all, "aria-disabled", shown.length === count);
     for (const square of squares.children as HTMLCollectionOf<HTMLElement>) {
       const head = Number(square.dataset["head"]);
       const colour = headColour(head, dark);

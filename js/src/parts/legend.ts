@@ -2,7 +2,7 @@
 
 import type { ReadonlySignal } from "@preact/signals-core";
 import { css } from "../core/colour";
-import { h, watch } from "../core/dom";
+import { h, set, watch } from "../core/dom";
 import { number, status } from "../core/words";
 import type { Scene } from "./picture";
 
@@ -26,9 +26,12 @@ export function legend(scene: Scene, abort: AbortSignal): HTMLElement {
 }
 
 export function statusLine(scene: Scene, abort: AbortSignal): HTMLElement {
-  const line = h("div", { role: "status", class: "status", "aria-live": "polite" });
+  const line = h("div", { role: "status", class: "status" });
   watch(abort, () => {
-    line.textContent = status(scene.selection, scene.patterns.value);
+    const words = status(scene.selection, scene.patterns.value);
+    // All linked views say the same: only the one that is being used says it aloud.
+    set(line, "aria-live", scene.root.matches(":hover, :focus-within") ? "polite" : "off");
+    if (line.textContent !== words) line.textContent = words;
   });
   return line;
 }

@@ -72,6 +72,10 @@ export const links: Picture = (scene, abort) => {
   };
   const again = onceAFrame(() => !abort.aborted && draw());
   abort.addEventListener("abort", () => stop(), { once: true });
+  // Also when it comes back into sight: what changed meanwhile was not drawn.
+  const shown = new ResizeObserver(again);
+  shown.observe(middle);
+  abort.addEventListener("abort", () => shown.disconnect(), { once: true });
   scroller.addEventListener("scroll", again, { signal: abort, passive: true });
   watch(abort, () => {
     scene.width.value;

@@ -1,5 +1,6 @@
 // The heat map of the heads shown (their mean, where there are several): queries down, keys across.
 
+import { computed, signal } from "@preact/signals-core";
 import { css, type Rgb, shade } from "../core/colour";
 import { h, onceAFrame, prepare, watch } from "../core/dom";
 import type { Patterns } from "../core/patterns";
@@ -31,40 +32,47 @@ export const matrix: Picture = (scene, abort) => {
   const titleKey = h("div", { class: "axis key", "aria-hidden": "true" }, "key");
   const titleQuery = h("div", { class: "axis query", "aria-hidden": "true" }, "query");
   const plot = h("div", { class: "plot" }, titleKey, titleQuery, keys, queries, canvas);
-  let grid: Grid = { cell: 1, left: 0, top: 0, level: 0, step: 1 };
+  const labels = signal<{ rows: HTMLElement[]; columns: HTMLElement[] }>({ rows: [], columns: [] });
   let inner = new AbortController();
   watch(abort, () => {
     const sides = sidesOf(scene);
     const stage = scene.selection.current.value;
-    const width = scene.width.value;
-    grid = layOut(width, sides.rows, sides.key.text, measureIn(scene.root, canvas));
     inner.abort();
     inner = new AbortController();
-    const { selection } = scene;
-    const { signal } = inner;
-    const rows = tokenButtons(selection, "query", sides.query, sides.rows, signal);
-    const columns = tokenButtons(selection, "key", sides.key, sides.key.text, signal);
+    const rows = tokenButtons(scene.selection, "query", sides.query, sides.rows, inner.signal);
+    const columns = tokenButtons(scene.selection, "key", sides.key, sides.key.text, inner.signal);
     queries.replaceChildren(...rows);
     keys.replaceChildren(...columns);
-    const { step } = grid;
-    watch(signal, () => {
-      const [pinned, hovered] = [selection.pinned.value, selection.hovered.value];
-      place(rows, step, [hovered.query, pinned.query]);
-      place(columns, step, [hovered.key, pinned.key]);
-    });
     queries.setAttribute("aria-label", `Query tokens, ${stage.query}`);
     keys.setAttribute("aria-label", `Key tokens, ${stage.key}`);
-    plot.style.setProperty("--cell", `${grid.cell}px`);
-    plot.style.setProperty("--left", `${grid.left}px`);
-    plot.style.setProperty("--top", `${grid.top}px`);
-    plot.style.setProperty("--width", `${grid.cell * sides.key.text.length}px`);
-    plot.style.setProperty("--height", `${grid.cell * sides.rows.length}px`);
+    labels.value = { rows, columns };
   });
   abort.addEventListener("abort", () => inner.abort(), { once: true });
 
-  const again = onceAFrame(() => !abort.aborted && drawCells(scene, canvas, grid));
+  const measure = measureIn(scene.root, canvas);
+  const layout = computed(() => {
+    const sides = sidesOf(scene);
+    return layOut(scene.width.value, sides.rows, sides.key.text, measure);
+  });
   watch(abort, () => {
-    scene.width.value;
+    const { cell, left, top } = layout.value;
+    const { rows, columns } = labels.value;
+    plot.style.setProperty("--cell", `${cell}px`);
+    plot.style.setProperty("--left", `${left}px`);
+    plot.style.setProperty("--top", `${top}px`);
+    plot.style.setProperty("--width", `${cell * columns.length}px`);
+    plot.style.setProperty("--height", `${cell * rows.length}px`);
+  });
+  watch(abort, () => {
+    const { step } = layout.value;
+    const [pinned, hovered] = [scene.selection.pinned.value, scene.selection.hovered.value];
+    place(labels.value.rows, step, [hovered.query, pinned.query]);
+    place(labels.value.columns, step, [hovered.key, pinned.key]);
+  });
+
+  const again = onceAFrame(() => !abort.aborted && drawCells(scene, canvas, layout.peek()));
+  watch(abort, () => {
+    layout.value;
     scene.theme.value;
     scene.patterns.value;
     scene.selection.heads.value;
@@ -104,11 +112,8 @@ export const matrix: Picture = (scene, abort) => {
 function layOut(width: number, rows: readonly string[], columns: readonly string[], measure: Measure): Grid {
   const left = TITLE + Math.min(LONGEST_LABEL, longest(rows, measure) + 12);
   const top = TITLE + Math.min(LONGEST_LABEL, longest(columns, measure) + 12);
-  const fit = Math.min(
-    LARGEST,
-    (width - left) / Math.max(1, columns.length),
-    TALLEST / Math.max(1, rows.length),
-  );
+  const room = Math.max(1, width - left);
+  const fit = Math.min(LARGEST, room / Math.max(1, columns.length), TALLEST / Math.max(1, rows.length));
   const cell = fit >= 2 ? Math.floor(fit) : fit;
   const level = Math.max(0, Math.ceil(Math.log2(1 / (cell * (globalThis.devicePixelRatio || 1)))));
   return { cell, left, top, level, step: cell >= LABEL - 2 ? 1 : Math.ceil(LABEL / cell) };
@@ -119,7 +124,9 @@ function place(labels: readonly HTMLElement[], step: number, focus: readonly (nu
   for (const [i, label] of labels.entries()) {
     const isFocused = focus.includes(i);
     const isCovered = step > 1 && focus.some((at) => at !== null && Math.abs(at - i) < step);
-    label.hidden = !isFocused && (i % step !== 0 || isCovered);
+    // Hidden, a label would lose the keyboard's focus to the page.
+    const isHeld = label.matches(":focus");
+    label.hidden = !(isFocused || isHeld) && (i % step !== 0 || isCovered);
     label.style.setProperty("--at", String(i));
   }
 }
@@ -149,7 +156,7 @@ function drawCells(scene: Scene, canvas: HTMLCanvasElement, grid: Grid): void {
   const max = heads.length > 0 ? paint(context, patterns, heads, scene.ramp.peek(), width, height, level) : 0;
   outline(scene, context, grid.cell, width, height);
   const pooled = level > 0 ? `, pooled ${2 ** level} × ${2 ** level}, max` : "";
-  const words = `attention weight, ${headsInWords(heads)}; each row is one query and sums to 1${pooled}`;
+  const words = `attention weight, ${headsInWords(heads)}; each row is one query${pooled}`;
   canvas.setAttribute(
     "aria-label",
     `Heat map of ${words}: ${patterns.queries} queries by ${patterns.keys} keys`,

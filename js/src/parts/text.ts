@@ -11,7 +11,7 @@ import { tokenButtons } from "./tokens";
 const LONG = 48;
 
 export const text: Picture = (scene, abort) => {
-  const blocks = { query: block("query", "looks"), key: block("key", "is looked at") };
+  const blocks = { query: block("query", "the token that looks"), key: block("key", "the token looked at") };
   const node = h("div", { class: "text" }, blocks.query, blocks.key);
   let buttons: Record<Role, HTMLButtonElement[]> = { query: [], key: [] };
   let inner = new AbortController();

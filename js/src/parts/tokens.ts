@@ -21,7 +21,6 @@ export function tokenButtons(
       "data-index": index,
       "data-state": "idle",
       "aria-pressed": "false",
-      role: "button",
       dir: "auto",
       title: label,
     });
@@ -55,7 +54,14 @@ export function listenToTokens(root: HTMLElement, selection: Selection, abort: A
   };
   root.addEventListener("pointerover", enter, { signal: abort });
   root.addEventListener("pointerout", leave, { signal: abort });
-  root.addEventListener("focusin", enter, { signal: abort });
+  // The keyboard's focus counts as pointing; a focus that a tap left behind does not.
+  root.addEventListener(
+    "focusin",
+    (event) => {
+      if ((event.target as Element).matches(":focus-visible")) enter(event);
+    },
+    { signal: abort },
+  );
   root.addEventListener("focusout", leave, { signal: abort });
   root.addEventListener(
     "click",

@@ -2,7 +2,7 @@
 // Required: everything is reachable by mouse and by keyboard; nothing is drawn outside the shadow root.
 
 import type { RenderProps } from "@anywidget/types";
-import { signal } from "@preact/signals-core";
+import { signal, untracked } from "@preact/signals-core";
 import { h, set, watch } from "../core/dom";
 import { makePage, type Page } from "../core/page";
 import { prefetch } from "../core/patterns";
@@ -20,6 +20,8 @@ import { text } from "../parts/text";
 import { listenToTokens } from "../parts/tokens";
 import styles from "./attention.css";
 
+/** As in attention.css. */
+const PADDING = 12;
 const PICTURES: Record<Mode, Picture> = { links, matrix, text };
 
 async function render({ model, el, host, signal: gone }: RenderProps): Promise<void> {
@@ -29,18 +31,27 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   if (gone.aborted) return;
   const selection = new Selection(meta, choices, page, gone);
   const tiles = new Tiles(meta, traits, page, gone);
+  // First of all effects, so that only wishes of the place just left are dropped.
+  watch(gone, () => {
+    selection.stage.value;
+    selection.layer.value;
+    untracked(() => tiles.forget());
+  });
 
   const root = h("div", { class: "jtviz", role: "region", "aria-label": "jtviz attention", tabindex: -1 });
-  root.dataset["lmSuppressShortcuts"] = "true";
+  // Outside the shadow root, where JupyterLab's keyboard shortcuts look for it.
+  el.dataset["lmSuppressShortcuts"] = "true";
   el.replaceChildren();
   const shadow = (el.shadowRoot ?? el.attachShadow({ mode: "open" })) as ShadowRoot;
   shadow.replaceChildren(h("style", {}, styles), root);
 
-  const width = signal(root.clientWidth);
-  const sizes = new ResizeObserver(() => {
-    const inside = root.clientWidth - 24;
-    if (inside > 0 && inside !== width.peek()) width.value = inside;
-  });
+  const width = signal(0);
+  const fit = (): void => {
+    const inside = root.clientWidth - 2 * PADDING;
+    if (inside > 0) width.value = inside;
+  };
+  fit();
+  const sizes = new ResizeObserver(fit);
   sizes.observe(root);
   gone.addEventListener("abort", () => sizes.disconnect(), { once: true });
 
@@ -73,7 +84,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   watch(gone, () => {
     naming.hidden = selection.current.value.query !== "decoder" || meta.predicts === null;
   });
-  const body = h("div", { class: "body" });
+  const body = h("div", { class: "body", role: "tabpanel" });
   root.append(
     h(
       "div",
@@ -88,7 +99,8 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     legend(scene, gone),
     statusLine(scene, gone),
   );
-  watch(gone, () => set(root, "aria-busy", tiles.waiting.value));
+  watch(gone, () => set(body, "aria-busy", tiles.waiting.value));
+  watch(gone, () => set(body, "aria-label", `${selection.current.value.label} attention`));
   showPicture(scene, mode, body, gone);
   listenToTokens(root, selection, gone);
   listenToKeys(root, selection, gone);
@@ -143,6 +155,7 @@ function showPicture(
 
 /** Left and right walk the layers, up and down the heads, Escape unpins. */
 function listenToKeys(root: HTMLElement, selection: Selection, abort: AbortSignal): void {
+  // What returns false did nothing, and leaves the key to the notebook.
   const actions: Record<string, () => unknown> = {
     ArrowLeft: () => selection.toLayer(selection.layer.peek() - 1),
     ArrowRight: () => selection.toLayer(selection.layer.peek() + 1),
@@ -154,8 +167,8 @@ function listenToKeys(root: HTMLElement, selection: Selection, abort: AbortSigna
     "keydown",
     (event) => {
       const action = actions[event.key];
-      if (!action || event.altKey || event.ctrlKey || event.metaKey) return;
-      action();
+      if (!action || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      if (action() === false) return;
       // Else the notebook would take the arrows to walk its cells.
       event.preventDefault();
       event.stopPropagation();
