@@ -7,6 +7,7 @@ the trace, and a tensor that somebody else changed in place is noticed, not show
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ _SUNKEN = -1e4  # a row whose log-sum-exp is this low was hidden with a finite c
 
 
 @dataclass(eq=False)
-class Site:
+class Site(ABC):
     """What both kinds of site know.
 
     Attributes
@@ -63,14 +64,14 @@ class Site:
     name: str = ""
     versions: tuple[tuple[Tensor, int], ...] = field(default=(), repr=False)
 
+    @abstractmethod
     def tile(self, heads: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
         """Return ``[heads, rows, cols]`` of the pattern, float32; None means all."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def kept(self) -> tuple[Tensor, ...]:
         """The tensors this site keeps."""
-        raise NotImplementedError
 
     def watch(self) -> None:
         """Remember the versions of the kept tensors."""

@@ -1,11 +1,10 @@
 // Query tokens on the left, key tokens on the right, and curves between them (see curves.ts).
 
 import { h, onceAFrame, watch } from "../core/dom";
-import type { Role } from "../core/types";
 import { MOST, paintCurves, strongestInFocus, strongestInView } from "./curves";
-import { type Picture, sidesOf } from "./picture";
+import { explain, type Picture } from "./picture";
 import { applyShading, type Shading, shadingOf } from "./shading";
-import { tokenButtons } from "./tokens";
+import { fillTokens } from "./tokens";
 
 const ROW = 24;
 const TALLEST = 528;
@@ -23,35 +22,21 @@ export const links: Picture = (scene, abort) => {
     h("span", { class: "title" }, "key"),
   ];
   scroller.append(...titles, queries, middle, keys);
-  let buttons: Record<Role, HTMLElement[]> = { query: [], key: [] };
-  let inner = new AbortController();
+  const buttons = fillTokens(scene, { query: queries, key: keys }, abort);
   watch(abort, () => {
-    const sides = sidesOf(scene);
-    const stage = scene.selection.current.value;
-    inner.abort();
-    inner = new AbortController();
-    const { selection } = scene;
-    buttons = {
-      query: tokenButtons(selection, "query", sides.query, sides.rows, inner.signal),
-      key: tokenButtons(selection, "key", sides.key, sides.key.text, inner.signal),
-    };
-    queries.replaceChildren(...buttons.query);
-    keys.replaceChildren(...buttons.key);
-    queries.setAttribute("aria-label", `Query tokens, ${stage.query}`);
-    keys.setAttribute("aria-label", `Key tokens, ${stage.key}`);
-    const height = Math.max(sides.rows.length, sides.key.text.length) * ROW;
+    const { query, key } = buttons.value;
+    const height = Math.max(query.length, key.length) * ROW;
     scroller.style.setProperty("--rows", `${height}px`);
     scroller.style.maxHeight = `${TALLEST + ROW}px`;
     scroller.classList.toggle("scrolls", height > TALLEST);
   });
-  abort.addEventListener("abort", () => inner.abort(), { once: true });
 
   let stop = (): void => undefined;
   const draw = (): void => {
     const { focus, heads } = scene.selection;
     const { query, key } = focus.peek();
     const isFocused = query !== null || key !== null;
-    applyShading(scene, buttons, isFocused ? shadingOf(scene) : UNSHADED);
+    applyShading(scene, buttons.peek(), isFocused ? shadingOf(scene) : UNSHADED);
     stop();
     const width = middle.clientWidth;
     const height = Math.min(TALLEST, Number.parseFloat(scroller.style.getPropertyValue("--rows")));
@@ -68,7 +53,7 @@ export const links: Picture = (scene, abort) => {
     const words = isFocused
       ? "opacity is the attention weight of a head; tokens are shaded by the mean of the heads"
       : `one curve a head and pair of tokens; opacity is the attention weight${some}`;
-    if (scene.legend.peek().words !== words) scene.legend.value = { words, max: null };
+    explain(scene, words, null);
   };
   const again = onceAFrame(() => !abort.aborted && draw());
   abort.addEventListener("abort", () => stop(), { once: true });
@@ -79,7 +64,7 @@ export const links: Picture = (scene, abort) => {
   scroller.addEventListener("scroll", again, { signal: abort, passive: true });
   watch(abort, () => {
     scene.width.value;
-    scene.rows.value;
+    buttons.value;
     scene.theme.value;
     scene.patterns.value;
     scene.selection.heads.value;

@@ -1,12 +1,12 @@
 // The heat map of the heads shown (their mean, where there are several): queries down, keys across.
 
-import { computed, signal } from "@preact/signals-core";
+import { computed } from "@preact/signals-core";
 import { css, type Rgb, shade } from "../core/colour";
 import { h, onceAFrame, prepare, watch } from "../core/dom";
 import type { Patterns } from "../core/patterns";
 import { headsInWords } from "../core/words";
-import { type Picture, type Scene, sidesOf } from "./picture";
-import { tokenButtons } from "./tokens";
+import { explain, type Picture, type Scene, sidesOf } from "./picture";
+import { fillTokens } from "./tokens";
 
 const LARGEST = 30;
 const TALLEST = 640;
@@ -32,23 +32,7 @@ export const matrix: Picture = (scene, abort) => {
   const titleKey = h("div", { class: "axis key", "aria-hidden": "true" }, "key");
   const titleQuery = h("div", { class: "axis query", "aria-hidden": "true" }, "query");
   const plot = h("div", { class: "plot" }, titleKey, titleQuery, keys, queries, canvas);
-  const labels = signal<{ rows: HTMLElement[]; columns: HTMLElement[] }>({ rows: [], columns: [] });
-  let inner = new AbortController();
-  watch(abort, () => {
-    const sides = sidesOf(scene);
-    const stage = scene.selection.current.value;
-    inner.abort();
-    inner = new AbortController();
-    const rows = tokenButtons(scene.selection, "query", sides.query, sides.rows, inner.signal);
-    const columns = tokenButtons(scene.selection, "key", sides.key, sides.key.text, inner.signal);
-    queries.replaceChildren(...rows);
-    keys.replaceChildren(...columns);
-    queries.setAttribute("aria-label", `Query tokens, ${stage.query}`);
-    keys.setAttribute("aria-label", `Key tokens, ${stage.key}`);
-    labels.value = { rows, columns };
-  });
-  abort.addEventListener("abort", () => inner.abort(), { once: true });
-
+  const labels = fillTokens(scene, { query: queries, key: keys }, abort);
   const measure = measureIn(scene.root, canvas);
   const layout = computed(() => {
     const sides = sidesOf(scene);
@@ -56,18 +40,18 @@ export const matrix: Picture = (scene, abort) => {
   });
   watch(abort, () => {
     const { cell, left, top } = layout.value;
-    const { rows, columns } = labels.value;
+    const { query, key } = labels.value;
     plot.style.setProperty("--cell", `${cell}px`);
     plot.style.setProperty("--left", `${left}px`);
     plot.style.setProperty("--top", `${top}px`);
-    plot.style.setProperty("--width", `${cell * columns.length}px`);
-    plot.style.setProperty("--height", `${cell * rows.length}px`);
+    plot.style.setProperty("--width", `${cell * key.length}px`);
+    plot.style.setProperty("--height", `${cell * query.length}px`);
   });
   watch(abort, () => {
     const { step } = layout.value;
     const [pinned, hovered] = [scene.selection.pinned.value, scene.selection.hovered.value];
-    place(labels.value.rows, step, [hovered.query, pinned.query]);
-    place(labels.value.columns, step, [hovered.key, pinned.key]);
+    place(labels.value.query, step, [hovered.query, pinned.query]);
+    place(labels.value.key, step, [hovered.key, pinned.key]);
   });
 
   const again = onceAFrame(() => !abort.aborted && drawCells(scene, canvas, layout.peek()));
@@ -161,8 +145,7 @@ function drawCells(scene: Scene, canvas: HTMLCanvasElement, grid: Grid): void {
     "aria-label",
     `Heat map of ${words}: ${patterns.queries} queries by ${patterns.keys} keys`,
   );
-  const legend = scene.legend.peek();
-  if (legend.words !== words || legend.max !== max) scene.legend.value = { words, max };
+  explain(scene, words, max);
 }
 
 /** Paint the weights; returns the largest, which the full colour stands for. */

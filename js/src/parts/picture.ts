@@ -58,3 +58,9 @@ export function sidesOf(scene: Scene): { query: Side; key: Side; rows: string[] 
     rows: rowLabels(meta, stage, scene.rows.value),
   };
 }
+
+/** Say below the picture what it shows; `max` is the weight that the full colour stands for. */
+export function explain(scene: Scene, words: string, max: number | null): void {
+  const old = scene.legend.peek();
+  if (old.words !== words || old.max !== max) scene.legend.value = { words, max };
+}

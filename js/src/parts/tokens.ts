@@ -1,9 +1,11 @@
 // One token as a button: hover lights it, a click pins it, its name is its text.
 // Required: the same state for the same token wherever it is drawn.
 
+import { type ReadonlySignal, signal } from "@preact/signals-core";
 import { h, set, watch } from "../core/dom";
 import type { Selection } from "../core/selection";
 import type { Role, Side } from "../core/types";
+import { type Scene, sidesOf } from "./picture";
 
 /** Make the buttons of one side; `label` may differ from the token (a row named by what it predicts). */
 export function tokenButtons(
@@ -36,6 +38,36 @@ export function tokenButtons(
     });
   });
   return buttons;
+}
+
+type Buttons = Record<Role, HTMLButtonElement[]>;
+
+/** Keep the tokens of the stage shown in two elements; `arrange` says what stands between them. */
+export function fillTokens(
+  scene: Scene,
+  into: Record<Role, HTMLElement>,
+  abort: AbortSignal,
+  arrange: (buttons: HTMLButtonElement[], side: Side) => (Node | string)[] = (buttons) => buttons,
+): ReadonlySignal<Buttons> {
+  const made = signal<Buttons>({ query: [], key: [] });
+  let inner = new AbortController();
+  abort.addEventListener("abort", () => inner.abort(), { once: true });
+  watch(abort, () => {
+    const { rows, ...sides } = sidesOf(scene);
+    const stage = scene.selection.current.value;
+    inner.abort();
+    inner = new AbortController();
+    const buttons = {
+      query: tokenButtons(scene.selection, "query", sides.query, rows, inner.signal),
+      key: tokenButtons(scene.selection, "key", sides.key, sides.key.text, inner.signal),
+    };
+    for (const role of ["query", "key"] as const) {
+      into[role].replaceChildren(...arrange(buttons[role], sides[role]));
+      into[role].setAttribute("aria-label", `${role === "query" ? "Query" : "Key"} tokens, ${stage[role]}`);
+    }
+    made.value = buttons;
+  });
+  return made;
 }
 
 /** Listen once for all token buttons in `root`. */
