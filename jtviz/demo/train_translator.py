@@ -271,6 +271,7 @@ def write_card(
         "licence": "Apache-2.0 for the weights, with attribution to tatoeba.org, CC BY 2.0 FR",
         "command": "python -m jtviz.demo.train_translator --pairs pairs.tsv "
         f"--epochs {arguments.epochs} --seed {arguments.seed}",
+        "limits": "for short sentences: long ones lose parts or repeat themselves, rare names are guessed",
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "epoch": max(curve, key=lambda point: point["bleu"])["epoch"],
         "test": {
