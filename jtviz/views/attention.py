@@ -97,6 +97,11 @@ class AttentionView(anywidget.AnyWidget):
     def _valid(self, proposal: dict[str, Any]) -> Any:
         return selection_of(self.trace).check(proposal["trait"].name, proposal["value"])
 
+    def __repr__(self) -> str:
+        """Say in one line what is shown: a saved notebook has this where the widget was."""
+        choices = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*SHARED, "mode"))
+        return f"{type(self).__name__}({choices})"
+
     def close(self) -> None:
         """Close the widget, and no longer follow the Selection."""
         if isinstance(self.selection, Selection):

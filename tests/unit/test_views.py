@@ -225,6 +225,14 @@ def test_markup_in_a_sentence_travels_as_plain_text(text: str) -> None:
     assert text.replace(" ", "") in shown.replace(" ", "")
 
 
+def test_a_view_says_in_one_line_what_it_shows(trace: Trace) -> None:
+    view = AttentionView(trace, stage="cross", layer=1, heads=[2], mode="matrix")
+    says = (
+        "AttentionView(stage='cross', layer=1, heads=[2], pinned={'query': None, 'key': None}, mode='matrix')"
+    )
+    assert view._repr_mimebundle_()[0]["text/plain"] == repr(view) == says
+
+
 def test_the_widget_state_carries_no_weights(trace: Trace) -> None:
     view = AttentionView(trace)
     state = {name: value for name, value in view.get_state().items() if name != "_esm"}
