@@ -211,6 +211,27 @@ def test_markup_in_a_sentence_is_shown_as_text(lab: JupyterServer, open_notebook
     assert asked == []
 
 
+README = """import jtviz
+
+translator = jtviz.demo.translator()
+jtviz.show_attention(translator, "Where is the nearest station?", stage="cross", layer=1)"""
+
+
+def test_the_picture_of_the_readme(lab: JupyterServer, open_notebook: Open) -> None:
+    opened = open_notebook(lab, lab.write_notebook("readme.ipynb", [README]))
+    opened.page.set_viewport_size({"width": 1000, "height": 900})
+    opened.run_all()
+    view = view_in(opened, 0)
+    view.scroll_into_view_if_needed()
+    settle(view)
+    token(view, "query", index_of(view, "query", "的")).click()
+    status = view.get_by_role("status")
+    expect(status).to_contain_text("reading 的, predicting 车 · looks most at station 0.")
+    opened.page.mouse.move(0, 0)
+    opened.page.wait_for_timeout(300)
+    opened.picture("readme", opened.cell(0))
+
+
 SIX = "Where is the nearest station?"
 SIXTY = (
     "If you walk straight down this road for about ten minutes and turn left at the old church, you will "

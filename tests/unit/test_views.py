@@ -230,7 +230,9 @@ def test_a_view_says_in_one_line_what_it_shows(trace: Trace) -> None:
     says = (
         "AttentionView(stage='cross', layer=1, heads=[2], pinned={'query': None, 'key': None}, mode='matrix')"
     )
-    assert view._repr_mimebundle_()[0]["text/plain"] == repr(view) == says
+    shown = view._repr_mimebundle_()
+    assert shown is not None
+    assert shown[0]["text/plain"] == repr(view) == says
 
 
 def test_the_widget_state_carries_no_weights(trace: Trace) -> None:
