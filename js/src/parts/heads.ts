@@ -43,7 +43,14 @@ export function headSelector(
       squares.append(
         h(
           "button",
-          { type: "button", class: "head", "aria-label": `Head ${head}`, "data-head": head, title },
+          {
+            type: "button",
+            role: "button",
+            class: "head",
+            "aria-label": `Head ${head}`,
+            "data-head": head,
+            title,
+          },
           `${head}`,
         ),
       );

@@ -18,6 +18,7 @@ export function tokenButtons(
   const buttons = labels.map((label, index) => {
     const button = h("button", {
       type: "button",
+      role: "button",
       class: side.special[index] ? "token special" : "token",
       "data-side": role,
       "data-index": index,
