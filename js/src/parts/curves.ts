@@ -10,7 +10,7 @@ import type { Pins } from "../core/types";
 /** Most curves drawn of what is in view; where there are more, the strongest. */
 export const MOST = 3000;
 /** Curves drawn in one frame. */
-const SLICE = 250;
+const SLICE = 150;
 /** Opacity is drawn in this many steps, so that a frame needs few strokes. */
 const STEPS = 128;
 const FAINTEST = 1 / STEPS;
@@ -54,19 +54,44 @@ export function strongestInView(
   first: number,
   last: number,
 ): Curves {
-  const curves: Curve[] = [];
+  const rows: { query: number; weights: Float32Array[] }[] = [];
   for (let query = first; query < Math.min(last, patterns.queries); query++) {
-    patterns.sketch(query, heads)?.forEach((row, i) => {
+    const weights = patterns.sketch(query, heads);
+    if (weights) rows.push({ query, weights });
+  }
+  const { least, left } = cutOff(rows.flatMap((row) => row.weights));
+  const curves: Curve[] = [];
+  for (const { query, weights } of rows) {
+    for (const [i, row] of weights.entries()) {
       for (let key = 0; key < row.length; key++) {
         const weight = row[key] ?? 0;
-        if (weight >= FAINTEST) curves.push({ head: heads[i] ?? 0, query, key, weight });
+        if (weight >= least) curves.push({ head: heads[i] ?? 0, query, key, weight });
       }
-    });
+    }
   }
-  return strongest(curves);
+  return { ...strongest(curves), left };
 }
 
-function strongest(all: Curve[]): Curves {
+/** The least weight drawn so that no more than `MOST` are, found by counting, without a sort. */
+export function cutOff(rows: readonly Float32Array[]): { least: number; left: number } {
+  const bins = 4096;
+  const counts = new Uint32Array(bins + 1);
+  for (const row of rows) {
+    for (const weight of row) {
+      if (weight >= FAINTEST) {
+        const bin = Math.floor(Math.min(1, weight) * bins);
+        counts[bin] = (counts[bin] ?? 0) + 1;
+      }
+    }
+  }
+  let bin = bins;
+  let kept = 0;
+  while (bin >= 0 && kept + (counts[bin] ?? 0) <= MOST) kept += counts[bin--] ?? 0;
+  const all = counts.reduce((sum, count) => sum + count, 0);
+  return { least: Math.max(FAINTEST, (bin + 1) / bins), left: all - kept };
+}
+
+function strongest(all: readonly Curve[]): Curves {
   const curves = all.filter((curve) => curve.weight >= FAINTEST).sort((a, b) => b.weight - a.weight);
   return { curves: curves.slice(0, MOST), left: Math.max(0, curves.length - MOST) };
 }

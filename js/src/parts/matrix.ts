@@ -54,7 +54,10 @@ export const matrix: Picture = (scene, abort) => {
     place(labels.value.key, step, [hovered.key, pinned.key]);
   });
 
-  const again = onceAFrame(() => !abort.aborted && drawCells(scene, canvas, layout.peek()));
+  let painted: Painted | null = null;
+  const again = onceAFrame(() => {
+    if (!abort.aborted) painted = drawCells(scene, canvas, layout.peek(), painted);
+  });
   watch(abort, () => {
     layout.value;
     scene.theme.value;
@@ -131,13 +134,24 @@ function measureIn(node: HTMLElement, canvas: HTMLCanvasElement): Measure {
   };
 }
 
-function drawCells(scene: Scene, canvas: HTMLCanvasElement, grid: Grid): void {
+/** Weights as a picture of one pixel a cell, and what it was made of. */
+interface Painted {
+  of: readonly [Patterns, readonly number[], readonly Rgb[], number];
+  pixels: OffscreenCanvas;
+  max: number;
+}
+
+/** Draw the cells and what is in focus; hovering redraws only the latter, over the `last` pixels. */
+function drawCells(scene: Scene, canvas: HTMLCanvasElement, grid: Grid, last: Painted | null): Painted {
   const patterns = scene.patterns.peek();
   const heads = scene.selection.heads.peek();
   const [width, height] = [grid.cell * patterns.keys, grid.cell * patterns.queries];
   const context = prepare(canvas, width, height);
   const level = patterns.isWhole ? 0 : grid.level;
-  const max = heads.length > 0 ? paint(context, patterns, heads, scene.ramp.peek(), width, height, level) : 0;
+  const of = [patterns, heads, scene.ramp.peek(), level] as const;
+  const painted = last && of.every((part, i) => part === last.of[i]) ? last : paint(of);
+  context.imageSmoothingEnabled = painted.pixels.width > width;
+  context.drawImage(painted.pixels, 0, 0, width, height);
   outline(scene, context, grid.cell, width, height);
   const pooled = level > 0 ? `, pooled ${2 ** level} × ${2 ** level}, max` : "";
   const words = `attention weight, ${headsInWords(heads)}; each row is one query${pooled}`;
@@ -145,39 +159,36 @@ function drawCells(scene: Scene, canvas: HTMLCanvasElement, grid: Grid): void {
     "aria-label",
     `Heat map of ${words}: ${patterns.queries} queries by ${patterns.keys} keys`,
   );
-  explain(scene, words, max);
+  explain(scene, words, painted.max);
+  return painted;
 }
 
-/** Paint the weights; returns the largest, which the full colour stands for. */
-function paint(
-  context: CanvasRenderingContext2D,
-  patterns: Patterns,
-  heads: readonly number[],
-  colours: readonly Rgb[],
-  width: number,
-  height: number,
-  level: number,
-): number {
-  const picture = patterns.picture(heads, level);
-  const weights = new Float32Array(picture.width * picture.height);
+/** Paint the weights; the full colour stands for the largest. */
+function paint(of: Painted["of"]): Painted {
+  const [patterns, heads, colours, level] = of;
+  const { width, height, at } = patterns.picture(heads, level);
+  const weights = new Float32Array(width * height);
   let max = 0;
-  for (let row = 0, i = 0; row < picture.height; row++) {
-    for (let column = 0; column < picture.width; column++, i++) {
-      const weight = picture.at(row, column) ?? 0;
-      weights[i] = weight;
-      if (weight > max) max = weight;
+  if (heads.length > 0) {
+    for (let row = 0, i = 0; row < height; row++) {
+      for (let column = 0; column < width; column++, i++) {
+        const weight = at(row, column) ?? 0;
+        weights[i] = weight;
+        if (weight > max) max = weight;
+      }
     }
   }
-  const image = new ImageData(picture.width, picture.height);
+  const image = new ImageData(width, height);
   for (let i = 0; i < weights.length; i++) {
     const [r, g, b] = shade(colours, weights[i] ?? 0, max);
-    image.data.set([r, g, b, 255], i * 4);
+    image.data[4 * i] = r;
+    image.data[4 * i + 1] = g;
+    image.data[4 * i + 2] = b;
+    image.data[4 * i + 3] = 255;
   }
-  const small = new OffscreenCanvas(picture.width, picture.height);
-  small.getContext("2d")?.putImageData(image, 0, 0);
-  context.imageSmoothingEnabled = picture.width > width;
-  context.drawImage(small, 0, 0, width, height);
-  return max;
+  const pixels = new OffscreenCanvas(width, height);
+  pixels.getContext("2d")?.putImageData(image, 0, 0);
+  return { of, pixels, max };
 }
 
 /** Mark the row and the column in focus, and the pinned ones more strongly. */
