@@ -5,7 +5,7 @@ import { makePage } from "../src/core/page";
 import { Patterns } from "../src/core/patterns";
 import { Selection } from "../src/core/selection";
 import { Tiles } from "../src/core/tiles";
-import { status } from "../src/core/words";
+import { number, status } from "../src/core/words";
 import { layerSlider, stageTabs } from "../src/parts/controls";
 import { headSelector } from "../src/parts/heads";
 import { listenToTokens, tokenButtons } from "../src/parts/tokens";
@@ -120,7 +120,18 @@ test("the status line gives the place, the token and the number", () => {
   selection.hover({ query: 0, key: null });
   expect(line()).toBe("Cross · layer 1 · head 1 · reading <s>, predicting 茶 · looks most at </s> 0.830");
   selection.hover({ query: 0, key: 1 });
-  expect(line()).toBe("Cross · layer 1 · head 1 · reading <s>, predicting 茶 · looks at <b>x</b> 0.070");
+  expect(line()).toBe("Cross · layer 1 · head 1 · reading <s>, predicting 茶 · looks at <b>x</b> 0.0700");
   selection.hover({ query: null, key: 0 });
   expect(line()).toContain("tea is looked at most when reading <s>, predicting 茶 0.100");
+});
+
+test.each([
+  [1, "1.000"],
+  [0.83049, "0.830"],
+  [0.0123456, "0.0123"],
+  [0.002, "0.00200"],
+  [0.00001, "< 0.0001"],
+  [0, "0.000"],
+])("the weight %d is written with three digits: %s", (weight, written) => {
+  expect(number(weight)).toBe(written);
 });

@@ -26,7 +26,7 @@ function answer(value: number, offset = 0): void {
   });
   model.emit(
     "msg:custom",
-    { id, op: "tiles", ok: true, tiles: keys.map(() => ({ shape, dtype: "float32" })) },
+    { id, op: "tiles", ok: true, tiles: keys.map(() => ({ shape, dtype: "float32", unit: 1 })) },
     buffers,
   );
 }
@@ -75,7 +75,7 @@ describe("tiles", () => {
     tiles.get(whole(0));
     await frame();
     const buffers = [new DataView(new Float32Array(36).buffer), new DataView(new ArrayBuffer(0))];
-    const answers = [{ shape: [4, 3, 3], dtype: "float32" }, { error: "layer 1 was refused" }];
+    const answers = [{ shape: [4, 3, 3], dtype: "float32", unit: 1 }, { error: "layer 1 was refused" }];
     model.emit("msg:custom", { id: model.sent[0]?.id, op: "tiles", ok: true, tiles: answers }, buffers);
     expect(tiles.get(whole(0))?.shape).toEqual([4, 3, 3]);
     tiles.fetch(whole(1));

@@ -22,6 +22,9 @@ BLOCK = 16
 WHOLE_LIMIT = 2**18
 """A layer of at most this many weights (heads x queries x keys) is sent whole, as float32."""
 
+PICTURES = ("rows", "tile")
+"""Kinds that are only drawn, and so are sent as uint8."""
+
 Key = Mapping[str, Any]
 Reply = tuple[dict[str, Any], list[bytes]]
 
@@ -43,7 +46,8 @@ class TileServer:
                ``pool``                       heads, pooled ``2**level`` each way
     ========== ============================== =========================================
 
-    In uint8, 255 is a weight of one.
+    With a tile comes its ``unit``, what to multiply its numbers with: 255 is the largest weight in a uint8
+    tile, whatever that is.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -76,11 +80,13 @@ class TileServer:
     def _answer_one(self, key: Key) -> tuple[dict[str, Any], bytes]:
         try:
             with self._lock, torch.no_grad():
-                tile = self._kinds[key["kind"]](key).contiguous().cpu()
+                tile, unit = self._kinds[key["kind"]](key).cpu(), 1.0
+                if key["kind"] in PICTURES:
+                    tile, unit = _to_bytes(tile)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is shown where the tile would be
             return {"error": str(error) or type(error).__name__}, b""
-        shape = {"shape": list(tile.shape), "dtype": str(tile.dtype).removeprefix("torch.")}
-        return shape, tile.numpy().tobytes()
+        answer = {"shape": list(tile.shape), "dtype": str(tile.dtype).removeprefix("torch."), "unit": unit}
+        return answer, tile.contiguous().numpy().tobytes()
 
     def _size(self, key: Key) -> tuple[int, int, int]:
         trace, stage = self._trace, key["stage"]
@@ -115,7 +121,7 @@ class TileServer:
     def _rows(self, key: Key) -> Tensor:
         _, queries, _ = self._size(key)
         start = key["index"] * BLOCK
-        return _to_bytes(self._pattern(key, rows=slice(start, min(start + BLOCK, queries))))
+        return self._pattern(key, rows=slice(start, min(start + BLOCK, queries)))
 
     def _tile(self, key: Key) -> Tensor:
         _, queries, keys = self._size(key)
@@ -131,8 +137,12 @@ class TileServer:
             block = slice(start, min(start + step, rows.stop))
             mean = self._pattern(key, key["heads"], rows=block, cols=cols).mean(0)
             strips.append(mean if factor == 1 else pool(mean[None], factor, ceil_mode=True)[0])
-        return _to_bytes(torch.cat(strips))
+        return torch.cat(strips)
 
 
-def _to_bytes(weights: Tensor) -> Tensor:
-    return (weights.clamp(0, 1) * 255).round().to(torch.uint8)
+def _to_bytes(weights: Tensor) -> tuple[Tensor, float]:
+    """Return weights as uint8 and what 1 stands for: the scale is the tile's own, for faint ones."""
+    unit = float(weights.max()) / 255 if weights.numel() else 0.0
+    if unit == 0:
+        return torch.zeros_like(weights, dtype=torch.uint8), 1.0
+    return (weights / unit).round().clamp(0, 255).to(torch.uint8), unit

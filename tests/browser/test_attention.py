@@ -109,9 +109,8 @@ def test_a_reader_looks_inside_the_translator(lab: JupyterServer, open_notebook:
     token(first, "query", row).click()
     token(first, "key", column).hover()
     expect(status).to_contain_text("Cross · layer 0 · head 2 · reading 车, predicting 站 · looks at station")
-    weight = opened.python(
-        f"print(f\"{{trace.attention('cross', layer=0, head=2)[{row}, {column}]:.3f}}\")"
-    ).strip()
+    exact = float(opened.python(f"print(float(trace.attention('cross', layer=0, head=2)[{row}, {column}]))"))
+    weight = f"{exact:.3f}" if exact >= 0.1 else f"{exact:#.3g}"
     expect(status).to_contain_text(f"looks at station {weight}")
 
     # With the kernel stopped, what follows is the browser's doing.

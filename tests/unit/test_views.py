@@ -53,7 +53,7 @@ class Wire:
         reply, buffers = self.sent[-1]
         assert (reply["id"], reply["ok"]) == (7, True), reply
         return [
-            np.frombuffer(buffer, tile["dtype"]).reshape(tile["shape"])
+            np.frombuffer(buffer, tile["dtype"]).reshape(tile["shape"]) * np.float32(tile["unit"])
             for tile, buffer in zip(reply["tiles"], buffers, strict=True)
         ]
 
@@ -77,7 +77,7 @@ def test_every_kind_of_tile_is_the_same_attention(
     np.testing.assert_allclose(row, dense[:, 2], atol=1e-6)
     np.testing.assert_allclose(column, dense[:, :, 3], atol=1e-6)
     np.testing.assert_allclose(received, dense.mean(1), atol=1e-6)
-    np.testing.assert_allclose(rows / 255, dense[:, :16], atol=0.5 / 255 + 1e-6)
+    np.testing.assert_allclose(rows, dense[:, :16], atol=0.51 / 255 * dense.max())
 
 
 def test_a_pooled_tile_keeps_the_maximum_of_what_it_covers(trace: Trace) -> None:
@@ -89,7 +89,21 @@ def test_a_pooled_tile_keeps_the_maximum_of_what_it_covers(trace: Trace) -> None
     padded = np.zeros((2 * pooled.shape[0], 2 * pooled.shape[1]))
     padded[: dense.shape[0], : dense.shape[1]] = dense
     expected = padded.reshape(pooled.shape[0], 2, pooled.shape[1], 2).max((1, 3))
-    np.testing.assert_allclose(pooled / 255, expected, atol=0.5 / 255 + 1e-6)
+    unit = reply[0]["tiles"][0]["unit"]
+    np.testing.assert_allclose(pooled * unit, expected, atol=0.51 / 255 * expected.max())
+
+
+def test_a_picture_of_faint_attention_is_not_rounded_away() -> None:
+    encoder = torch.nn.TransformerEncoder(
+        torch.nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), 1, enable_nested_tensor=False
+    ).eval()
+    trace = jtviz.hook(encoder).trace(inputs={"src": torch.randn(1, 400, 8)})
+    key = {"kind": "tile", "stage": "encoder", "layer": 0, "heads": [0], "level": 0, "row": 1, "column": 1}
+    reply = TileServer(trace).answer({"id": 1, "op": "tiles", "keys": [{**key, "pool": "max"}]})
+    assert reply is not None
+    shown = np.frombuffer(reply[1][0], np.uint8).reshape(144, 144) * reply[0]["tiles"][0]["unit"]
+    dense = trace.attention("encoder", layer=0, head=0)[256:, 256:].numpy()
+    np.testing.assert_allclose(shown, dense, atol=0.51 / 255 * dense.max())
 
 
 def test_a_tile_that_fails_says_why_and_costs_no_other(trace: Trace) -> None:

@@ -66,7 +66,7 @@ export class Patterns {
     return sums;
   }
 
-  /** As `row`, for drawing: rounded to 1 / 255 in a long input, fetched sixteen queries at a time. */
+  /** As `row`, for drawing: rounded in a long input, and fetched sixteen queries at a time. */
   sketch(query: number, heads: readonly number[]): Float32Array[] | undefined {
     if (this.isWhole) return this.row(query, heads);
     const block = this.#get({ kind: "rows", index: Math.floor(query / BLOCK) });

@@ -30,11 +30,11 @@ export type Key =
 export interface Tile {
   shape: number[];
   data: Float32Array | Uint8Array;
-  /** What to multiply a number with: 1, or 1 / 255. */
+  /** What to multiply a number with. */
   unit: number;
 }
 
-type Answer = { shape: number[]; dtype: string; error?: never } | { error: string };
+type Answer = { shape: number[]; dtype: string; unit: number; error?: never } | { error: string };
 
 interface Reply {
   id: string;
@@ -124,7 +124,11 @@ export class Tiles {
     for (const [i, name] of keys.entries()) {
       const [answer, buffer] = [reply.tiles?.[i], buffers[i]];
       if (reply.ok && answer?.error === undefined && answer && buffer) {
-        this.page.tiles.set(name, { shape: answer.shape, ...decode(buffer, answer.dtype) });
+        this.page.tiles.set(name, {
+          shape: answer.shape,
+          unit: answer.unit,
+          data: decode(buffer, answer.dtype),
+        });
       } else {
         this.#failed.set(name, answer?.error ?? reply.error ?? "The kernel could not compute this part.");
       }
@@ -147,11 +151,8 @@ function evict(tiles: Map<string, Tile>): void {
   }
 }
 
-function decode(buffer: DataView, dtype: string): Pick<Tile, "data" | "unit"> {
-  if (dtype === "uint8") {
-    return { data: new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength), unit: 1 / 255 };
-  }
+function decode(buffer: DataView, dtype: string): Tile["data"] {
+  if (dtype === "uint8") return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
   // A float view must start at a multiple of four, which a message's buffer need not: copy.
-  const bytes = buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength);
-  return { data: new Float32Array(bytes), unit: 1 };
+  return new Float32Array(buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength));
 }

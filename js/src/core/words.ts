@@ -5,7 +5,10 @@ import type { Selection } from "./selection";
 import type { Meta, Stage } from "./types";
 
 /** A weight as it is written everywhere: three digits. */
-export const number = (weight: number): string => weight.toFixed(3);
+export function number(weight: number): string {
+  if (weight > 0 && weight < 1e-4) return "< 0.0001";
+  return weight === 0 || weight >= 0.1 ? weight.toFixed(3) : weight.toPrecision(3);
+}
 
 export function headsInWords(heads: readonly number[]): string {
   if (heads.length === 0) return "no head";

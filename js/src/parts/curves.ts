@@ -13,7 +13,8 @@ export const MOST = 3000;
 const SLICE = 150;
 /** Opacity is drawn in this many steps, so that a frame needs few strokes. */
 const STEPS = 128;
-const FAINTEST = 1 / STEPS;
+/** The least weight drawn. */
+export const FAINTEST = 1 / STEPS;
 
 export interface Curve {
   head: number;

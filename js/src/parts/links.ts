@@ -1,7 +1,8 @@
 // Query tokens on the left, key tokens on the right, and curves between them (see curves.ts).
 
 import { h, onceAFrame, watch } from "../core/dom";
-import { MOST, paintCurves, strongestInFocus, strongestInView } from "./curves";
+import { number } from "../core/words";
+import { FAINTEST, MOST, paintCurves, strongestInFocus, strongestInView } from "./curves";
 import { explain, type Picture } from "./picture";
 import { applyShading, type Shading, shadingOf } from "./shading";
 import { fillTokens } from "./tokens";
@@ -48,10 +49,17 @@ export const links: Picture = (scene, abort) => {
       : strongestInView(patterns, heads.peek(), Math.floor(top / ROW), Math.ceil((top + height) / ROW));
     const place = { width, height, row: ROW, top, thickness: isFocused ? 3 : 1.5 };
     stop = paintCurves(canvas, curves, heads.peek(), scene.theme.peek().dark, place);
-    const some = left > 0 ? `; the ${MOST.toLocaleString("en")} strongest in view are drawn` : "";
+    const isEmpty = curves.length === 0 && heads.peek().length > 0 && !scene.tiles.waiting.peek();
+    const what = isFocused ? "of the token in focus" : "in view";
+    const some =
+      left > 0
+        ? `; the ${MOST.toLocaleString("en")} strongest ${what} are drawn`
+        : isEmpty
+          ? `; no weight ${what} reaches ${number(FAINTEST)}, the least that is drawn`
+          : "";
     // Of about one length, so that pointing at a token does not change the height of the view.
     const words = isFocused
-      ? "opacity is the attention weight of a head; tokens are shaded by the mean of the heads"
+      ? `opacity is the attention weight of a head; tokens are shaded by the mean of the heads${some}`
       : `one curve a head and pair of tokens; opacity is the attention weight${some}`;
     explain(scene, words, null);
   };
