@@ -30,6 +30,17 @@ class BlockCall:
     after: Tensor | None = None
     version: int = 0
 
+    def __post_init__(self) -> None:
+        """Keep the version of the input too."""
+        self.before_version = 0 if self.before is None else version(self.before)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether what was kept was changed in place since."""
+        return (self.after is not None and version(self.after) != self.version) or (
+            self.before is not None and version(self.before) != self.before_version
+        )
+
     def leave(self, output: Tensor | None) -> None:
         """Keep the output, and its version, so that a later change in place is noticed."""
         self.after = output
@@ -65,9 +76,9 @@ def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1) -> 
         raise JtvizError(
             f"the residual stream of the {stage} was not found: its blocks are not numbered children."
         )
-    if any(call.after is not None and version(call.after) != call.version for call in calls):
+    if any(call.is_changed for call in calls):
         raise JtvizError(
-            f"the residual stream of the {stage} is changed in place by the model and cannot be shown."
+            f"the residual stream of the {stage} was changed in place since, and cannot be shown."
         )
     stream = [calls[0].before, *(call.after for call in calls)]
     found = [None if x is None else _first_example(x, length, batch) for x in stream]

@@ -47,6 +47,8 @@ def check_written(site: WrittenSite, value: Tensor, output: Tensor) -> None:
     rows = sampled_rows(site.queries, output.device)
     heads = torch.arange(site.heads, device=output.device)
     value = value.float()
+    if bool(site.pattern.isnan().any()):
+        raise SiteRefusedError(_nan(site))
     _compare(site, site.tile(heads, rows, None) @ value, output[:, rows], value, precision=site.pattern.dtype)
 
 
@@ -55,10 +57,17 @@ def _compare(site: Site, recomputed: Tensor, output: Tensor, value: Tensor, prec
     site.tolerance = max(1e-4, 4 * eps) * max(1e-3, float(value.abs().max()))
     site.difference = float((recomputed - output.float()).abs().max())
     if site.difference != site.difference:
-        raise SiteRefusedError(f"{site.path} computed NaN: look for NaN in the model's weights or inputs.")
+        raise SiteRefusedError(_nan(site))
     if site.difference > site.tolerance:
         raise SiteRefusedError(
             f"the attention recomputed for {site.path} differs from what the model computed by "
             f"{site.difference:.2g} (rounding allows {site.tolerance:.2g}), so it is not shown; "
             f"if the model can run another attention implementation, trace it under that one."
         )
+
+
+def _nan(site: Site) -> str:
+    return (
+        f"{site.path} computed NaN: look for NaN in the model's weights or inputs, or for a mask that lets a "
+        f"token look at nothing."
+    )

@@ -154,6 +154,8 @@ class HookedTransformer:
             raise JtvizError("tokens= names the tokens of inputs=; a text is named by its tokenizer.")
         if generate is not None and generate < 0:
             raise JtvizError(f"generate= is a number of tokens, not {generate!r}.")
+        if text is not None:
+            checked_text(text, "text")
         with self.memory.lock:
             request = (text, target_text, contents(inputs), contents(tokens), generate, self.pattern_limit)
             key = (fingerprint(self.model), id(self._tokenizer), request)
@@ -174,8 +176,8 @@ class HookedTransformer:
 
     def _run(self, prepared: Prepared, notes: list[str]) -> Trace:
         model = self.model
-        batch = _batch(prepared)
-        with Recorder(model, batch=batch, pattern_limit=self.pattern_limit) as recorder:
+        batch, examples = _batch(prepared)
+        with Recorder(model, batch=batch, examples=examples, pattern_limit=self.pattern_limit) as recorder:
             output = model(*prepared.args, **prepared.kwargs)
         if not recorder.sites:
             raise NoAttentionError(
@@ -275,10 +277,17 @@ def _named(prepared: Prepared, side: SideName, found: Tokens | None, length: int
     return named
 
 
-def _batch(prepared: Prepared) -> int:
-    """Return the size of the batch: where token ids are given, their rows."""
+def _batch(prepared: Prepared) -> tuple[int, list[tuple[int, int | None]]]:
+    """Return the size of the batch, and what a leading axis of examples could look like.
+
+    Token ids have their rows in front, whatever the length of the sentence: ``[(rows, None)]``. Vectors
+    may have them in front, with this many tokens: ``[(rows, tokens), ...]``.
+    """
     given = list(tensors([prepared.args, prepared.kwargs]))
-    return next((len(t) for t in given if t.ndim == 2 and not t.is_floating_point()), 1)
+    rows = next((len(t) for t in given if t.ndim == 2 and not t.is_floating_point()), None)
+    if rows is not None:
+        return rows, [(rows, None)]
+    return 1, [(t.shape[0], t.shape[1]) for t in given if t.ndim == 3 and t.is_floating_point()]
 
 
 def _says_decoder(model: nn.Module) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..tokens import Tokens, codec
 from .errors import JtvizError
+from .flow import tensors
 from .generation import decoder_begin, generate_ids
 from .structure import accepts, device_of, is_encoder_decoder, is_hugging_face, longest, parameters
 
@@ -165,18 +166,25 @@ def prepare_inputs(
         raise JtvizError(
             f"inputs must be a dict of keyword arguments or a tuple, not {type(inputs).__name__}."
         )
+    for name, value in prepared.kwargs.items():
+        is_array = hasattr(value, "__array__") and not isinstance(value, Tensor)
+        if is_array or (isinstance(value, list) and not list(tensors(value))):
+            raise JtvizError(f"inputs[{name!r}] must be a tensor: ask the tokenizer for return_tensors='pt'.")
     if accepts(model, "use_cache") and is_hugging_face(model):
         prepared.kwargs.setdefault("use_cache", False)
     given = dict(zip(parameters(model), prepared.args, strict=False)) | prepared.kwargs
     order = [
         value
         for name, value in given.items()
-        if _are_ids(value) and "mask" not in name and "type" not in name
+        if _are_ids(value) and not any(part in name for part in ("mask", "type", "label"))
     ]
     if tokenizer is not None and order:
         two = is_encoder_decoder(model)
         prepared.source = Tokens.from_ids(tokenizer, _row(given.get("input_ids", order[0])))
         target = given.get("decoder_input_ids", order[1] if two and len(order) > 1 else None)
+        shift = getattr(model, "prepare_decoder_input_ids_from_labels", None)
+        if target is None and shift is not None and _are_ids(given.get("labels")):
+            target = shift(given["labels"])
         if target is not None and _are_ids(target):
             prepared.target = Tokens.from_ids(tokenizer, _row(target), "target")
         read = prepared.target if two else prepared.source

@@ -10,11 +10,12 @@ import hashlib
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from .change import version
 
@@ -51,15 +52,33 @@ class Memory:
 def fingerprint(model: nn.Module) -> Hashable:
     """Return something that changes when weights, hooks or the attention implementation change.
 
-    Weights are told by address and version, which every in-place operation raises (but one through
-    ``.data`` does not).
+    Weights are told by object, address and version, which every in-place operation raises (but one
+    through ``.data`` does not); settings are the plain attributes of the modules.
     """
     tensors = itertools.chain(model.parameters(), model.buffers())
-    weights = [(tensor.data_ptr(), version(tensor)) for tensor in tensors]
+    weights = [(_serial(tensor), tensor.data_ptr(), version(tensor)) for tensor in tensors]
+    settings = [
+        (name, value)
+        for m in model.modules()
+        for name, value in vars(m).items()
+        if name != "training" and (isinstance(value, bool | int | float | str) or name == "forward")
+    ]
+    casting = [torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")]
     # torch has no public list of hooks.
     hooks = [key for m in model.modules() for key in (*m._forward_hooks, *m._forward_pre_hooks)]  # noqa: SLF001
     implementation = getattr(getattr(model, "config", None), "_attn_implementation", None)
-    return hash((tuple(weights), tuple(hooks), implementation))
+    return hash((tuple(weights), tuple(hooks), tuple(settings), tuple(casting), implementation))
+
+
+_serials: WeakIdKeyDictionary = WeakIdKeyDictionary()
+_next_serial = itertools.count()
+
+
+def _serial(tensor: Tensor) -> int:
+    """Return a number that no other tensor ever has; an address is used again."""
+    if tensor not in _serials:
+        _serials[tensor] = next(_next_serial)
+    return int(_serials[tensor])
 
 
 def contents(value: Any) -> Hashable:
@@ -69,7 +88,7 @@ def contents(value: Any) -> Hashable:
         data = flat.view(torch.uint8) if flat.ndim else flat[None].view(torch.uint8)
         digest = hashlib.blake2b(data.numpy().tobytes(), digest_size=16).digest()
         return (str(value.dtype), tuple(value.shape), str(value.device), digest)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return tuple((name, contents(part)) for name, part in value.items())
     if isinstance(value, list | tuple):
         return tuple(contents(part) for part in value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from .blocks import BlockCall
 from .check import check_fused, check_written
+from .errors import SiteRefusedError
 from .flow import Flow, tensors
 from .kernels import LogSumExp, exactly, multi_head_attention, unseen
 from .mask import MaskBook
@@ -47,6 +48,8 @@ class Recorder(TorchFunctionMode):
         Examples in the batch; the first is kept.
     pattern_limit : int
         Bytes of patterns to keep where a model writes its attention out.
+    examples : sequence of (int, int or None)
+        What a leading axis of examples could look like: how many, with how many tokens (None: any).
 
     Examples
     --------
@@ -58,8 +61,16 @@ class Recorder(TorchFunctionMode):
     [(2, 3, 3)]
     """
 
-    def __init__(self, model: nn.Module, *, batch: int, pattern_limit: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        batch: int,
+        pattern_limit: int,
+        examples: Sequence[tuple[int, int | None]] = (),
+    ) -> None:
         super().__init__()
+        self._examples = examples
         self.sites: list[Site] = []
         self.flow = Flow()
         self.batch = batch
@@ -191,6 +202,8 @@ class Recorder(TorchFunctionMode):
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
         given = dict(zip(names, args, strict=False)) | kwargs
         query, key, value = (given[name] for name in names[:3])
+        if query.ndim == 3:
+            self._refuse_mixed(query.shape[0], query.shape[1])
         bit = self.flow.new_bit()
         site = FusedSite(
             **self._where(bit),
@@ -220,8 +233,11 @@ class Recorder(TorchFunctionMode):
     def _written(self, pattern: Pattern) -> int:
         """Note a written-out site, and return its bit."""
         bit = self.flow.new_bit()
+        if pattern.weights.ndim == 3:
+            self._refuse_mixed(pattern.weights.shape[0], pattern.weights.shape[1])
         weights, value, output = pattern.first_example(
-            self._head_counts[-1] if self._head_counts else None, self.batch
+            self._head_counts[-1] if self._head_counts else None,
+            self.batch if any(tokens is None for _, tokens in self._examples) else None,
         )
         key_bits = self.flow.of(pattern.value)
         site = WrittenSite(
@@ -241,6 +257,18 @@ class Recorder(TorchFunctionMode):
             check_written(site, value, output)
         self._add(site)
         return bit
+
+    def _refuse_mixed(self, leading: int, queries: int) -> None:
+        """Refuse one leading axis that may hold examples, heads or both: no number tells which is which."""
+        if self._head_counts:  # torch.nn.MultiheadAttention: examples, then heads
+            return
+        for examples, tokens in self._examples:
+            if examples > 1 and leading % examples == 0 and tokens in (None, queries):
+                name = self._names.get(self._stack[-1].module, "") if self._stack else ""
+                raise SiteRefusedError(
+                    f"the attention of {name or type(self._model).__name__} has examples and heads in one "
+                    f"axis, and which is which cannot be told: trace one example at a time."
+                )
 
     def _where(self, bit: int) -> dict[str, Any]:
         path = self._names.get(self._stack[-1].module, "") if self._stack else ""

@@ -47,8 +47,9 @@ def is_encoder_decoder(model: nn.Module) -> bool:
         return bool(getattr(config(model), "is_encoder_decoder", False)) and accepts(
             model, "decoder_input_ids"
         )
-    names = [n for n, p in parameters(model).items() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    return len(names) > 1 and names[1] in _TARGET
+    given = [p for p in parameters(model).values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    # A second argument that may be left out is what a language model is scored against, not what it reads.
+    return len(given) > 1 and given[1].name in _TARGET and given[1].default is inspect.Parameter.empty
 
 
 def config(model: nn.Module) -> Any:

@@ -42,15 +42,15 @@ class Pattern:
     output: Tensor
     equation: tuple[str, str, str]
 
-    def first_example(self, heads: int | None, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    def first_example(self, heads: int | None, batch: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return weights ``[heads, queries, keys]``, values ``[heads, keys, d]`` and the output.
 
         Parameters
         ----------
         heads : int or None
             Number of heads where it is known and the leading axis is batch times heads.
-        batch : int
-            Size of the batch.
+        batch : int or None
+            Size of the batch, where it is known.
         """
         weights, value, output = self.equation
         shared = [c for c in weights if c in value and c in output]
@@ -66,11 +66,11 @@ class Pattern:
             x = tensor.detach().permute([own.index(c) for c in wanted])
             if len(shared) > 1:
                 # [batch, heads, ..] or, with grouped queries, [batch, key heads, group, ..]
+                if batch is not None and x.shape[0] != batch and x.shape[1] == batch:
+                    x = x.transpose(0, 1)
                 x = x.flatten(1, len(shared) - 1)[0]
             elif heads is not None:
                 x = x[:heads]
-            elif batch > 1 and x.shape[0] % batch == 0:
-                x = x[: x.shape[0] // batch]
             out.append(x)
         kept = out[0]
         if kept.untyped_storage().nbytes() > 1.15 * kept.numel() * kept.element_size() or kept.is_inference():

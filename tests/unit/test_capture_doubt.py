@@ -1,0 +1,112 @@
+"""What cannot be told is refused, not guessed; what changed is traced anew."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import jtviz
+from jtviz.capture import JtvizError, SiteRefusedError, hook
+from jtviz.capture.structure import is_encoder_decoder
+
+
+class Mixed(nn.Module):
+    """Attention with examples and heads in one axis, whichever way round."""
+
+    def __init__(self, *, head_major: bool = True, temperature: float = 1.0) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(20, 8)
+        self.q = nn.Linear(8, 8)
+        self.head_major, self.temperature = head_major, temperature
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embedding(x) if not x.is_floating_point() else x
+        batch, tokens, _ = x.shape
+        q = self.q(x).view(batch, tokens, 2, 4)
+        q = q.permute(2, 0, 1, 3) if self.head_major else q.permute(0, 2, 1, 3)
+        q = q.reshape(2 * batch, tokens, 4)
+        weights = (torch.bmm(q, q.transpose(1, 2)) / self.temperature).softmax(-1)
+        return torch.bmm(weights, q)
+
+
+@pytest.mark.parametrize("head_major", [True, False])
+@pytest.mark.parametrize("inputs", [torch.randint(0, 20, (3, 5)), torch.randn(3, 5, 8)])
+def test_heads_of_other_examples_are_never_shown_as_heads(head_major: bool, inputs: Tensor) -> None:
+    with pytest.raises(SiteRefusedError, match="trace one example at a time"):
+        hook(Mixed(head_major=head_major)).trace(inputs=(inputs,))
+    one = hook(Mixed(head_major=head_major)).trace(inputs=(inputs[:1],))
+    assert one.heads("encoder", 0) == 2
+
+
+def test_heads_before_examples_are_found() -> None:
+    class HeadsFirst(Mixed):
+        def forward(self, x: Tensor) -> Tensor:
+            q = self.q(self.embedding(x)).view(*x.shape, 2, 4).permute(2, 0, 1, 3)
+            out: Tensor = (q @ q.transpose(-1, -2)).softmax(-1) @ q
+            return out
+
+    trace = hook(HeadsFirst()).trace(inputs=(torch.randint(0, 20, (1, 4)),))
+    assert trace.attention("encoder", layer=0).shape == (2, 4, 4)
+
+
+def test_a_changed_setting_a_swapped_layer_and_autocast_are_traced_anew() -> None:
+    model, ids = Mixed(), torch.tensor([[1, 2, 3]])
+    hooked = hook(model)
+    first = hooked.trace(inputs=(ids,))
+    assert hooked.trace(inputs=(ids,)) is first
+    model.temperature = 9.0
+    second = hooked.trace(inputs=(ids,))
+    assert second is not first
+    for _ in range(5):  # freed memory is used again, at the same address
+        before = hooked.trace(inputs=(ids,))
+        model.q = None  # type: ignore[assignment]
+        model.q = nn.Linear(8, 8)
+        assert hooked.trace(inputs=(ids,)) is not before
+    before = hooked.trace(inputs=(ids,))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert hooked.trace(inputs=(ids,)) is not before
+
+
+def test_a_row_that_may_look_at_nothing_is_said() -> None:
+    attention = nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    x, mask = torch.randn(1, 9, 8), torch.zeros(9, 9)
+    mask[1] = -torch.inf
+    inputs = {"query": x, "key": x, "value": x, "attn_mask": mask, "need_weights": True}
+    with pytest.raises(SiteRefusedError, match="a mask that lets a token look at nothing"):
+        hook(attention).trace(inputs=inputs)
+
+
+def test_labels_name_the_decoder_as_it_reads_them() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BartConfig(
+        vocab_size=30, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=32,
+    )  # fmt: skip
+    model: Any = transformers.BartForConditionalGeneration(config).eval()
+    tokenizer = jtviz.demo.translator().tokenizer.source
+    labels = torch.tensor([[10, 7, 8, -100]])
+    trace = hook(model, tokenizer).trace(inputs={"input_ids": torch.tensor([[5, 6, 2]]), "labels": labels})
+    read = model.prepare_decoder_input_ids_from_labels(labels)[0].tolist()
+    assert trace.tokens["decoder"].ids == tuple(read)
+
+
+@pytest.mark.parametrize("ids", [[[1, 2, 3]], np.array([[1, 2, 3]])])
+def test_inputs_that_are_no_tensors_are_refused_in_one_sentence(ids: object) -> None:
+    with pytest.raises(JtvizError, match="must be a tensor: ask the tokenizer for return_tensors='pt'"):
+        hook(Mixed()).trace(inputs={"x": ids})
+
+
+def test_a_list_as_text_is_refused_in_one_sentence() -> None:
+    with pytest.raises(JtvizError, match="text must be a string"):
+        jtviz.demo.translator().trace(["I like tea."])  # type: ignore[arg-type]
+
+
+def test_targets_that_may_be_left_out_do_not_make_a_model_an_encoder_decoder() -> None:
+    class Scored(Mixed):
+        def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+            return super().forward(x) if y is None else super().forward(x).sum() - y.sum()
+
+    assert not is_encoder_decoder(Scored())
+    assert is_encoder_decoder(jtviz.demo.translator().model)
