@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .capture import HookedTransformer, Trace, hook
+from .capture import STAGES, HookedTransformer, Trace, hook
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,11 +82,11 @@ def show_attention(
     >>> view.heads = [0]
     """
     refuse_unknown(show_attention, unknown)
-    refuse_other("stage", stage, ("encoder", "decoder", "cross"))
-    refuse_other("mode", mode, ("links", "matrix", "text"))
     # Imported here so that tracing without a browser does not load the widgets.
-    from .views import AttentionView
+    from .views import MODES, AttentionView
 
+    refuse_other("stage", stage, STAGES)
+    refuse_other("mode", mode, MODES)
     if isinstance(model, Trace):
         model, trace = None, model
     if trace is None:

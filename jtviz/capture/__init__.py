@@ -2,9 +2,11 @@
 
 from .errors import JtvizError, NoAttentionError, OutOfRangeError, SiteRefusedError, TokenizerNotFoundError
 from .hooked import HookedTransformer, hook
+from .stages import STAGES
 from .trace import Trace
 
 __all__ = [
+    "STAGES",
     "HookedTransformer",
     "JtvizError",
     "NoAttentionError",

@@ -154,8 +154,9 @@ class HookedTransformer:
             raise JtvizError("tokens= names the tokens of inputs=; a text is named by its tokenizer.")
         if generate is not None and generate < 0:
             raise JtvizError(f"generate= is a number of tokens, not {generate!r}.")
-        if text is not None:
-            checked_text(text, "text")
+        for name, given in (("text", text), ("target_text", target_text)):
+            if given is not None:
+                checked_text(given, name)
         with self.memory.lock:
             request = (text, target_text, contents(inputs), contents(tokens), generate, self.pattern_limit)
             key = (fingerprint(self.model), id(self._tokenizer), request)
@@ -277,8 +278,8 @@ def _named(prepared: Prepared, side: SideName, found: Tokens | None, length: int
     return named
 
 
-def _batch(prepared: Prepared) -> tuple[int, list[tuple[int, int | None]]]:
-    """Return the size of the batch, and what a leading axis of examples could look like.
+def _batch(prepared: Prepared) -> tuple[int | None, list[tuple[int, int | None]]]:
+    """Return the size of the batch, if it is known, and what a leading axis of examples could look like.
 
     Token ids have their rows in front, whatever the length of the sentence: ``[(rows, None)]``. Vectors
     may have them in front, with this many tokens: ``[(rows, tokens), ...]``.
@@ -287,7 +288,7 @@ def _batch(prepared: Prepared) -> tuple[int, list[tuple[int, int | None]]]:
     rows = next((len(t) for t in given if t.ndim == 2 and not t.is_floating_point()), None)
     if rows is not None:
         return rows, [(rows, None)]
-    return 1, [(t.shape[0], t.shape[1]) for t in given if t.ndim == 3 and t.is_floating_point()]
+    return None, [(t.shape[0], t.shape[1]) for t in given if t.ndim == 3 and t.is_floating_point()]
 
 
 def _says_decoder(model: nn.Module) -> bool:

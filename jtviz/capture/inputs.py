@@ -53,11 +53,8 @@ def prepare_text(
     Raises
     ------
     JtvizError
-        If the text is blank or too long, or what is asked for needs what the model cannot do.
+        If the text is too long, or what is asked for needs what the model cannot do.
     """
-    checked_text(text, "text")
-    if target_text is not None:
-        checked_text(target_text, "target_text")
     if is_encoder_decoder(model):
         return _two_sides(model, tokenizer, text, target_text, generate)
     whole = text if target_text is None else text + target_text

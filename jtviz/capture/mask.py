@@ -30,9 +30,6 @@ class Mask(Protocol):
     def tile(self, heads: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
         """Return what is added, float32, broadcastable to ``[heads, rows, cols]``."""
 
-    def same(self, other: object) -> bool:
-        """Return whether the other mask says the same."""
-
 
 @dataclass(frozen=True, eq=False)
 class Rule:
@@ -53,14 +50,6 @@ class Rule:
             hidden = hidden | self.keys[cols]
         return _fill(hidden, self.fill)
 
-    def same(self, other: object) -> bool:
-        """Return whether the other mask says the same."""
-        return (
-            isinstance(other, Rule)
-            and (self.causal, self.offset, self.fill) == (other.causal, other.offset, other.fill)
-            and _equal(self.keys, other.keys)
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class Packed:
@@ -76,10 +65,6 @@ class Packed:
         found = bits[:, rows][:, :, cols // 8] >> (cols % 8) & 1
         return _fill(found.bool(), self.fill)
 
-    def same(self, other: object) -> bool:
-        """Return whether the other mask says the same."""
-        return isinstance(other, Packed) and self.fill == other.fill and _equal(self.bits, other.bits)
-
 
 @dataclass(frozen=True, eq=False)
 class Diagonals:
@@ -94,14 +79,6 @@ class Diagonals:
         values = self.values[heads] if len(self.values) > 1 else self.values
         return values[:, cols[None, :] - rows[:, None] + self.queries - 1].float()
 
-    def same(self, other: object) -> bool:
-        """Return whether the other mask says the same."""
-        return (
-            isinstance(other, Diagonals)
-            and self.queries == other.queries
-            and _equal(self.values, other.values)
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class Bias:
@@ -115,10 +92,6 @@ class Bias:
         values = self.values[heads] if len(self.values) > 1 else self.values
         values = values[:, rows] if values.shape[1] > 1 else values
         return values[:, :, cols].float()
-
-    def same(self, other: object) -> bool:
-        """Return whether the other mask says the same."""
-        return isinstance(other, Bias) and _equal(self.values, other.values)
 
 
 def compact(mask: Tensor | None, queries: int, keys: int, *, is_causal: bool) -> Mask | None:
@@ -200,10 +173,15 @@ def _fill(hidden: Tensor, fill: float) -> Tensor:
     return torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, fill)
 
 
-def _equal(a: Tensor | None, b: Tensor | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return a.shape == b.shape and a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
+def _same(a: Mask, b: Mask) -> bool:
+    """Return whether two masks say the same: one kind, with equal fields."""
+    return type(a) is type(b) and all(map(_equal, vars(a).values(), vars(b).values()))
+
+
+def _equal(a: object, b: object) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
+    return not isinstance(a, Tensor) and not isinstance(b, Tensor) and a == b
 
 
 class MaskBook:
@@ -222,7 +200,7 @@ class MaskBook:
                 return self._by_tensor[key][1]
         found = compact(mask, queries, keys, is_causal=is_causal)
         if found is not None:
-            found = next((known for known in self._kept if known.same(found)), found)
+            found = next((known for known in self._kept if _same(known, found)), found)
             if not any(found is known for known in self._kept):
                 self._kept.append(found)
         if mask is not None:

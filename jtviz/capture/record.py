@@ -44,8 +44,8 @@ class Recorder(TorchFunctionMode):
     ----------
     model : nn.Module
         The model whose module paths name the sites.
-    batch : int
-        Examples in the batch; the first is kept.
+    batch : int or None
+        Examples in the batch, where it is known; the first is kept.
     pattern_limit : int
         Bytes of patterns to keep where a model writes its attention out.
     examples : sequence of (int, int or None)
@@ -65,7 +65,7 @@ class Recorder(TorchFunctionMode):
         self,
         model: nn.Module,
         *,
-        batch: int,
+        batch: int | None,
         pattern_limit: int,
         examples: Sequence[tuple[int, int | None]] = (),
     ) -> None:
@@ -237,7 +237,7 @@ class Recorder(TorchFunctionMode):
             self._refuse_mixed(pattern.weights.shape[0], pattern.weights.shape[1])
         weights, value, output = pattern.first_example(
             self._head_counts[-1] if self._head_counts else None,
-            self.batch if any(tokens is None for _, tokens in self._examples) else None,
+            self.batch,
         )
         key_bits = self.flow.of(pattern.value)
         site = WrittenSite(

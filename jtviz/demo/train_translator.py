@@ -105,9 +105,7 @@ def train_tokenizers(pairs: Sequence[Pair], source_size: int, target_size: int) 
     source.decoder = decoders.Metaspace()
     source.train_from_iterator(
         (e for e, _ in pairs),
-        trainers.BpeTrainer(
-            vocab_size=source_size, special_tokens=SPECIAL, show_progress=False, min_frequency=2
-        ),
+        _trainer(source_size),
     )
     source.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
 
@@ -116,9 +114,7 @@ def train_tokenizers(pairs: Sequence[Pair], source_size: int, target_size: int) 
     target.decoder = decoders.Fuse()
     target.train_from_iterator(
         (z for _, z in pairs),
-        trainers.BpeTrainer(
-            vocab_size=target_size, special_tokens=SPECIAL, show_progress=False, min_frequency=2
-        ),
+        _trainer(target_size),
     )
     target.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]

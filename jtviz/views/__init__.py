@@ -1,6 +1,6 @@
 """Widgets that draw one result each and share one `Selection` a trace."""
 
-from .attention import AttentionView
+from .attention import MODES, AttentionView
 from .selection import Selection
 
-__all__ = ["AttentionView", "Selection"]
+__all__ = ["MODES", "AttentionView", "Selection"]

@@ -20,6 +20,7 @@ from .selection import UNPINNED, Selection, selection_of
 from .tiles import WHOLE_LIMIT, TileServer
 
 LABELS = {"encoder": "Encoder", "decoder": "Decoder", "cross": "Cross"}
+MODES = ("links", "matrix", "text")
 SHARED = ("stage", "layer", "heads", "pinned")
 
 
@@ -66,7 +67,7 @@ class AttentionView(anywidget.AnyWidget):
     pinned = t.Dict(UNPINNED).tag(sync=True, echo_update=False)
     """Index of the pinned token on each side, ``{"query": 3, "key": None}``."""
 
-    mode = t.Enum(["links", "matrix", "text"], "links").tag(sync=True, echo_update=False)
+    mode = t.Enum(MODES, "links").tag(sync=True, echo_update=False)
     """How this view draws: ``"links"``, ``"matrix"`` or ``"text"``."""
 
     row_labels = t.Enum(["read", "predicted"], "read").tag(sync=True, echo_update=False)

@@ -26,6 +26,8 @@ UNPINNED: Pins = {"query": None, "key": None}
 def carry_pins(pinned: Pins, before: tuple[str, str], after: tuple[str, str]) -> Pins:
     """Keep a pin on its token when the stage changes.
 
+    A token pinned as query in the encoder is a key in the cross attention, and stays one from there on.
+
     Parameters
     ----------
     pinned : dict
@@ -33,8 +35,6 @@ def carry_pins(pinned: Pins, before: tuple[str, str], after: tuple[str, str]) ->
     before, after : tuple of str
         The sides (``"encoder"`` or ``"decoder"``) that query and key come from, in the old stage and
         in the new one.
-
-    A token pinned as query in the encoder is a key in the cross attention, and stays one from there on.
 
     Examples
     --------

@@ -80,17 +80,19 @@ def test_every_kind_of_tile_is_the_same_attention(
     np.testing.assert_allclose(rows, dense[:, :16], atol=0.51 / 255 * dense.max())
 
 
-def test_a_pooled_tile_keeps_the_maximum_of_what_it_covers(trace: Trace) -> None:
-    dense = trace.attention("encoder", layer=0, head=[1, 2]).mean(0)
+@pytest.mark.parametrize("pool", ["max", "mean"])
+def test_a_pooled_tile_is_the_maximum_or_mean_of_what_it_covers(trace: Trace, pool: str) -> None:
+    dense = trace.attention("encoder", layer=0, head=[1, 2]).mean(0).numpy()
     key = {"kind": "tile", "stage": "encoder", "layer": 0, "heads": [1, 2], "level": 1, "row": 0, "column": 0}
-    reply = TileServer(trace).answer({"id": 1, "op": "tiles", "keys": [{**key, "pool": "max"}]})
+    reply = TileServer(trace).answer({"id": 1, "op": "tiles", "keys": [{**key, "pool": pool}]})
     assert reply is not None
-    pooled = np.frombuffer(reply[1][0], np.uint8).reshape(reply[0]["tiles"][0]["shape"])
-    padded = np.zeros((2 * pooled.shape[0], 2 * pooled.shape[1]))
+    answer = reply[0]["tiles"][0]
+    pooled = np.frombuffer(reply[1][0], np.uint8).reshape(answer["shape"]) * answer["unit"]
+    padded = np.full((2 * pooled.shape[0], 2 * pooled.shape[1]), np.nan)
     padded[: dense.shape[0], : dense.shape[1]] = dense
-    expected = padded.reshape(pooled.shape[0], 2, pooled.shape[1], 2).max((1, 3))
-    unit = reply[0]["tiles"][0]["unit"]
-    np.testing.assert_allclose(pooled * unit, expected, atol=0.51 / 255 * expected.max())
+    reduce = np.nanmax if pool == "max" else np.nanmean
+    expected = reduce(padded.reshape(pooled.shape[0], 2, pooled.shape[1], 2), axis=(1, 3))
+    np.testing.assert_allclose(pooled, expected, atol=0.51 / 255 * expected.max())
 
 
 def test_a_picture_of_faint_attention_is_not_rounded_away() -> None:
@@ -173,8 +175,33 @@ def test_a_pin_stays_on_its_token_when_the_stage_changes(trace: Trace) -> None:
     assert view.pinned == {"query": None, "key": 4}
     view.stage = "decoder"
     assert view.pinned == {"query": None, "key": None}
-    both: dict[str, int | None] = {"query": 1, "key": 2}
-    assert carry_pins(both, ("decoder", "encoder"), ("decoder", "decoder")) == {"query": 1, "key": None}
+
+
+# The same table as in js/test/selection.test.ts: both sides carry pins alike.
+@pytest.mark.parametrize(
+    ("before", "after", "pinned", "carried"),
+    [
+        ("encoder", "cross", (1, None), (None, 1)),
+        ("decoder", "cross", (1, 0), (1, None)),
+        ("cross", "decoder", (1, 2), (1, None)),
+        ("cross", "encoder", (1, 2), (None, 2)),
+        ("encoder", "decoder", (1, 2), (None, None)),
+    ],
+)
+def test_pins_are_carried_as_in_the_browser(
+    before: str, after: str, pinned: tuple[int | None, ...], carried: tuple[int | None, ...]
+) -> None:
+    sides = {"encoder": ("encoder",) * 2, "decoder": ("decoder",) * 2, "cross": ("decoder", "encoder")}
+    found = carry_pins({"query": pinned[0], "key": pinned[1]}, sides[before], sides[after])
+    assert (found["query"], found["key"]) == carried
+
+
+def test_a_front_end_that_cannot_reach_the_selection_chooses_through_the_view(trace: Trace) -> None:
+    view, other = AttentionView(trace), AttentionView(trace)
+    pinned = {"query": 2, "key": 4}
+    view.set_state({"stage": "cross", "layer": 1, "heads": [3], "pinned": pinned})
+    for each in (view, other, view.selection):
+        assert (each.stage, each.layer, each.heads, each.pinned) == ("cross", 1, [3], pinned)
 
 
 @pytest.mark.parametrize(

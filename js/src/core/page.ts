@@ -1,12 +1,13 @@
 // What views of one trace share inside a page without the kernel: the hovered token and the numbers
 // fetched so far. Every widget brings its own copy of this module, so what is shared is plain data.
 
+import type { Tile } from "./tiles";
 import type { Pins } from "./types";
 
 export const NOTHING: Pins = { query: null, key: null };
 
 /** A value with listeners; deliberately not a signal, which works only inside one copy of a module. */
-export class Shared<T> {
+class Shared<T> {
   readonly #listeners = new Set<(value: T) => void>();
   constructor(public value: T) {}
 
@@ -24,7 +25,7 @@ export class Shared<T> {
 export interface Page {
   hovered: Shared<Pins>;
   /** Tiles by key; see tiles.ts. */
-  tiles: Map<string, unknown>;
+  tiles: Map<string, Tile>;
   arrived: Shared<string[]>;
 }
 

@@ -118,7 +118,7 @@ type WithoutPlace<K> = K extends Key ? Omit<K, "stage" | "layer"> : never;
 type Picture = (row: number, column: number) => number | undefined;
 
 /** Whether a layer is small enough to be sent in one piece, with every number exact. */
-export function fitsWhole(meta: Meta, stage: Stage, layer: number): boolean {
+function fitsWhole(meta: Meta, stage: Stage, layer: number): boolean {
   const [queries, keys] = [
     meta.sides[stage.query]?.text.length ?? 0,
     meta.sides[stage.key]?.text.length ?? 0,

@@ -82,7 +82,7 @@ export class Tiles {
   /** As `get`, without a word about what cannot be had: for what nobody looks at yet. */
   fetch(key: Key): Tile | undefined {
     const name = JSON.stringify(key);
-    const tile = this.page.tiles.get(name) as Tile | undefined;
+    const tile = this.page.tiles.get(name);
     if (tile === undefined && !this.#failed.has(name) && !this.#pending?.keys.includes(name)) {
       // Deleting first moves a repeated wish to the end, where the newest are.
       this.#wanted.delete(name);
@@ -133,7 +133,7 @@ export class Tiles {
         this.#failed.set(name, answer?.error ?? reply.error ?? "The kernel could not compute this part.");
       }
     }
-    evict(this.page.tiles as Map<string, Tile>);
+    evict(this.page.tiles);
     this.waiting.value = this.#wanted.size > 0;
     this.page.arrived.set(keys);
     this.#schedule();

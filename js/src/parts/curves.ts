@@ -16,7 +16,7 @@ const STEPS = 128;
 /** The least weight drawn. */
 export const FAINTEST = 1 / STEPS;
 
-export interface Curve {
+interface Curve {
   head: number;
   query: number;
   key: number;
@@ -24,7 +24,7 @@ export interface Curve {
 }
 
 /** Curves, strongest first, and how many were left out. */
-export interface Curves {
+interface Curves {
   curves: Curve[];
   left: number;
 }
@@ -97,7 +97,7 @@ function strongest(all: readonly Curve[]): Curves {
   return { curves: curves.slice(0, MOST), left: Math.max(0, curves.length - MOST) };
 }
 
-export interface Place {
+interface Place {
   width: number;
   height: number;
   /** Height of a token, and how far the tokens are scrolled. */
