@@ -39,7 +39,12 @@ def decoder_begin(model: nn.Module, tokenizer: Any) -> int:
 
 
 def generate_ids(
-    model: nn.Module, tokenizer: Any, kwargs: dict[str, Any], *, max_new_tokens: int
+    model: nn.Module,
+    tokenizer: Any,
+    kwargs: dict[str, Any],
+    *,
+    max_new_tokens: int,
+    num_beams: int | None = None,
 ) -> list[int]:
     """Generate one sequence.
 
@@ -53,6 +58,9 @@ def generate_ids(
         What the forward takes for the text.
     max_new_tokens : int
         Stop after so many, or at the end token, or where the model's positions end.
+    num_beams : int, optional
+        How many continuations to keep in play, for a model whose own ``generate`` can; one is greedy. As
+        the model is set if left out.
 
     Returns
     -------
@@ -62,8 +70,10 @@ def generate_ids(
     Raises
     ------
     JtvizError
-        If the model can neither generate nor be decoded greedily.
+        If the model can neither generate nor be decoded greedily, or cannot search with beams.
     """
+    if num_beams is not None and num_beams < 1:
+        raise JtvizError(f"num_beams= is a number of beams, at least 1, not {num_beams!r}.")
     two = is_encoder_decoder(model)
     device = device_of(model)
     given = {name: value.to(device) for name, value in kwargs.items() if isinstance(value, Tensor)}
@@ -77,10 +87,15 @@ def generate_ids(
             raise JtvizError(
                 f"{type(model).__name__} cannot generate (it has no output layer for words): {_ANSWER}."
             )
-        ids = own(**given, max_new_tokens=count, do_sample=False)
+        beams = {} if num_beams is None else {"num_beams": num_beams}
+        ids = own(**given, max_new_tokens=count, do_sample=False, **beams)
         return [int(i) for i in ids[0]]
+    takes = inspect.signature(own).parameters if own is not None and two else {}
+    if num_beams not in (None, 1) and "num_beams" not in takes:
+        raise JtvizError(f"{type(model).__name__} cannot search with beams: leave num_beams= out.")
     if own is not None and two:
-        allowed = {"max_new_tokens": count} if "max_new_tokens" in inspect.signature(own).parameters else {}
+        options = {"max_new_tokens": count, "num_beams": num_beams}
+        allowed = {name: value for name, value in options.items() if name in takes and value is not None}
         ids = [int(i) for i in own(next(iter(given.values())), **allowed)[0]]
         begin = decoder_begin(model, tokenizer)
         ids = ids if ids[:1] == [begin] else [begin, *ids]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..tokens import Tokens, codec, find_tokenizer
 from .asfound import as_found
+from .classes import checked_classes, class_logits, probabilities
 from .errors import JtvizError, NoAttentionError
 from .flow import tensors
 from .generation import generate_ids
@@ -31,7 +32,7 @@ from .inputs import (
 from .memory import Memory, contents, fingerprint
 from .record import Recorder
 from .stages import SideName, sort_into_stages
-from .structure import is_encoder_decoder, setting
+from .structure import device_of, is_encoder_decoder, setting
 from .trace import Trace, match_lengths
 
 _LOGITS_LIMIT = 1 << 28  # bytes: longer texts over large vocabularies keep no logits
@@ -91,22 +92,57 @@ class HookedTransformer:
         """Return whether this is the tokenizer already in use, or None, which leaves the choice."""
         return tokenizer is None or tokenizer is self._tokenizer
 
-    def generate(self, text: str, max_new_tokens: int = 60) -> str:
+    def generate(self, text: str, max_new_tokens: int = 60, num_beams: int | None = None) -> str:
         """Return what the model writes: a translation or answer, or the continuation of a text.
+
+        Parameters
+        ----------
+        text : str
+            The sentence.
+        max_new_tokens : int
+            Stop after so many tokens, if the model does not end before.
+        num_beams : int, optional
+            How many continuations to keep in play (beam search), where the model's ``generate`` can; one
+            takes the likeliest token at each step. As the model is set if left out.
 
         Raises
         ------
         JtvizError
-            If the text is blank or too long, or the model cannot generate.
+            If the text is blank or too long, or the model cannot generate, or not with beams.
         """
         checked_text(text, "text")
         tokens = encode(self.model, self.tokenizer, text, "encoder")
         with self.memory.lock, as_found(self.model):
             given = forward_arguments(self.model, self.tokenizer, text, tokens)
-            ids = generate_ids(self.model, self.tokenizer, given, max_new_tokens=max_new_tokens)
+            ids = generate_ids(
+                self.model, self.tokenizer, given, max_new_tokens=max_new_tokens, num_beams=num_beams
+            )
         if is_encoder_decoder(self.model):
             return codec(self.tokenizer, "target").decode(ids)
         return codec(self.tokenizer).decode(ids[len(tokens) :])
+
+    def classify(self, text: str) -> dict[str, float]:
+        """Return the probability of each class of a text, by its name.
+
+        Raises
+        ------
+        JtvizError
+            If the text is blank or too long, or the model tells no classes apart.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> chances = jtviz.demo.classifier().classify("Woman, 31. Has a runny nose.")
+        >>> max(chances, key=chances.get)
+        'can wait'
+        """
+        checked_text(text, "text")
+        checked_classes(self.model)
+        tokens = encode(self.model, self.tokenizer, text, "encoder")
+        with self.memory.lock, as_found(self.model):
+            given = forward_arguments(self.model, self.tokenizer, text, tokens)
+            device = device_of(self.model)
+            return probabilities(self.model, self.model(**{k: v.to(device) for k, v in given.items()}))
 
     def trace(
         self,
@@ -201,6 +237,8 @@ class HookedTransformer:
         if logits is not None and logits.numel() * logits.element_size() > _LOGITS_LIMIT:
             notes.append("logits are not kept: tokens times vocabulary is too large")
             logits = None
+        if logits is None:
+            logits = class_logits(model, output)
         return Trace(tokens, predicts, logits, tuple(notes), by_stage)
 
     def _predicts(
