@@ -1,6 +1,8 @@
-"""Observe a model: any torch Transformer, left exactly as found. Imports torch and nothing else."""
+"""Observe a model: any torch Transformer, left exactly as found. Imports torch, and safetensors for files."""
 
+from .elsewhere import from_arrays
 from .errors import JtvizError, NoAttentionError, OutOfRangeError, SiteRefusedError, TokenizerNotFoundError
+from .files import TraceFileError, load
 from .hooked import HookedTransformer, hook
 from .stages import STAGES
 from .trace import Trace
@@ -14,5 +16,8 @@ __all__ = [
     "SiteRefusedError",
     "TokenizerNotFoundError",
     "Trace",
+    "TraceFileError",
+    "from_arrays",
     "hook",
+    "load",
 ]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .change import version
-from .errors import JtvizError
+from .errors import JtvizError, SiteRefusedError
 
 if TYPE_CHECKING:
     from .site import Site
@@ -69,7 +69,9 @@ def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1) -> 
     Raises
     ------
     JtvizError
-        If the model has no numbered blocks with one attention call each, or changes them in place.
+        If the model has no numbered blocks with one attention call each.
+    SiteRefusedError
+        If the stream was changed in place since.
     """
     calls = _one_call_each(sites)
     if calls is None:
@@ -77,7 +79,7 @@ def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1) -> 
             f"the residual stream of the {stage} was not found: its blocks are not numbered children."
         )
     if any(call.is_changed for call in calls):
-        raise JtvizError(
+        raise SiteRefusedError(
             f"the residual stream of the {stage} was changed in place since, and cannot be shown."
         )
     stream = [calls[0].before, *(call.after for call in calls)]

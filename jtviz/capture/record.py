@@ -252,7 +252,7 @@ class Recorder(TorchFunctionMode):
             causal=None,
             pattern=weights,
         )
-        site.causal = _looks_causal(weights)
+        site.causal = looks_causal(weights)
         with exactly(weights.device):
             check_written(site, value, output)
         self._add(site)
@@ -301,7 +301,7 @@ def _first(x: Tensor) -> Tensor:
     return x if x.ndim == 3 else x.flatten(0, -4)[0]
 
 
-def _looks_causal(weights: Tensor) -> bool | None:
+def looks_causal(weights: Tensor) -> bool | None:
     """Whether no query of a written-out pattern sees a later key; None if nothing tells."""
     # A wholly masked row (padding on the left) is spread evenly by finfo.min, or NaN: it says nothing.
     even = (weights == weights[..., :1]).all(-1) | weights.isnan().any(-1)

@@ -8,6 +8,7 @@ the trace, and a tensor that somebody else changed in place is noticed, not show
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,9 @@ class Site(ABC):
         Whether no query sees a later key; None if one token leaves it open.
     difference, tolerance : float
         Largest difference between recomputed rows times V and the model's own output, and what
-        rounding allows.
+        rounding allows. NaN where there was no output to compare with.
+    first_look : callable or None
+        What to check before the first number is shown: a trace from a file is read where it is looked at.
     """
 
     path: str
@@ -63,6 +66,7 @@ class Site(ABC):
     tolerance: float = 0.0
     name: str = ""
     versions: tuple[tuple[Tensor, int], ...] = field(default=(), repr=False)
+    first_look: Callable[[], None] | None = field(default=None, repr=False)
 
     @abstractmethod
     def tile(self, heads: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
@@ -78,7 +82,11 @@ class Site(ABC):
         self.versions = tuple((t, version(t)) for t in self.kept)
 
     def unchanged(self) -> None:
-        """Raise if a kept tensor was changed in place since the forward pass."""
+        """Raise if a kept tensor was changed in place since the forward pass, or is not what a file held."""
+        look = self.first_look  # another thread may be looking too
+        if look is not None:
+            look()
+            self.first_look = None
         if any(version(tensor) != before for tensor, before in self.versions):
             raise SiteRefusedError(
                 f"the tensors of {self.name or self.path} were changed in place after its attention was "

@@ -6,9 +6,11 @@ by any thread; a question about something that is not there is answered with wha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -40,7 +42,8 @@ class Trace:
         for the last row of a translation the end token, of a language model its most likely token.
         None where nothing is predicted.
     logits : Tensor or None
-        ``[rows, vocabulary]`` of the first example, as the model returned them.
+        ``[rows, vocabulary]`` of the first example, as the model returned them; ``[classes]`` of a
+        classifier.
     notes : tuple of str
         What had to run otherwise than in an untraced forward, one sentence each.
 
@@ -63,6 +66,84 @@ class Trace:
         sides = ", ".join(f"{side}: {len(tokens)} tokens" for side, tokens in self.tokens.items())
         layers = ", ".join(f"{stage}: {self.layers(stage)} layers" for stage in self.stages)
         return f"Trace({sides}; attention of {layers})"
+
+    @staticmethod
+    def from_qkv(
+        query: Any,
+        key: Any,
+        value: Any = None,
+        *,
+        tokens: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        stage: str | None = None,
+        causal: bool = False,
+        mask: Any = None,
+        scale: float | None = None,
+    ) -> Trace:
+        """Open attention given by queries and keys; patterns are computed for what is looked at.
+
+        Parameters
+        ----------
+        query, key : array, or sequence of arrays
+            ``[layers, heads, tokens, d]``, or one ``[heads, tokens, d]`` a layer, rotary positions applied.
+            There may be fewer key heads: query head *h* looks through key head ``h // (heads // key heads)``.
+        value : array or sequence of arrays, optional
+            ``[layers, key heads, tokens, d]``.
+        tokens : sequence of str, or mapping of str to sequence of str, optional
+            As in `jtviz.from_arrays`.
+        stage : str, optional
+            Left out: the decoder's where `causal`, cross attention where there are more or fewer keys than
+            queries, the encoder's otherwise.
+        causal : bool
+            Hide later keys; there must be as many keys as queries.
+        mask : array, optional
+            Boolean (True: may look) or float (added to the scores); broadcastable to
+            ``[heads, queries, keys]``.
+        scale : float, optional
+            What scores are multiplied with; ``d ** -0.5`` if left out.
+
+        Returns
+        -------
+        Trace
+            It keeps `query`, `key` and `value`, and no pattern: 131,072 tokens fit.
+
+        Raises
+        ------
+        JtvizError
+            If the arrays do not fit each other or the tokens, or both `causal` and `mask` are given.
+
+        Examples
+        --------
+        >>> q, k = torch.randn(2, 4, 6, 8), torch.randn(2, 2, 6, 8)
+        >>> Trace.from_qkv(q, k, causal=True).attention("decoder", layer=1).shape
+        torch.Size([4, 6, 6])
+        """
+        # Imported here: that module makes traces.
+        from .elsewhere import from_qkv
+
+        return from_qkv(query, key, value, tokens=tokens, stage=stage, causal=causal, mask=mask, scale=scale)
+
+    def save(self, path: str | Path) -> None:
+        """Write everything a trace can be asked into one ``.safetensors`` file; `jtviz.load` opens it.
+
+        Tokens, queries, keys, values and masks (patterns where the model wrote them out), the residual
+        stream and the logits; not the model's weights.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; one that is there is replaced when the new one is complete.
+
+        Raises
+        ------
+        SiteRefusedError
+            If a tensor of the trace was changed in place since.
+        JtvizError
+            If the folder is not there.
+        """
+        # Imported here: that module makes traces.
+        from .files import save
+
+        save(self, path)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -175,9 +256,10 @@ class Trace:
     def check(self) -> dict[str, float]:
         """Return for each site the largest difference between recomputed rows times V and the model's own.
 
-        The check itself runs during the trace; a site beyond rounding never becomes part of one.
+        The check itself runs during the trace; a site beyond rounding never becomes part of one. Attention
+        that was computed elsewhere has nothing to be compared with, and is left out.
         """
-        return {site.name: site.difference for site in self.sites}
+        return {site.name: site.difference for site in self.sites if not math.isnan(site.difference)}
 
     @property
     def nbytes(self) -> int:
