@@ -14,10 +14,10 @@ BUILT := jtviz/static/.built
 SOURCES := $(shell find js/src -type f 2>/dev/null) js/build.mjs js/package.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench watch dist
+.PHONY: help setup demo test test-transformers4 lint bench watch dist
 
 help: ## List these verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) $(BUILT) $(BROWSER) ## Make .venv with everything, build the front end, see that a browser is there
 
@@ -31,6 +31,13 @@ test: setup lint ## Lint, then run the Python, TypeScript and browser tests
 	$(NPM) run --silent test
 	@echo "== Browser tests (JupyterLab and Notebook 7 in Chromium)"
 	$(BIN)/pytest -m browser
+
+test-transformers4: ## Try every family of models under transformers 4.57 too, in an environment of its own
+	test -x .venv-transformers4/bin/python || $(PYTHON) -m venv .venv-transformers4
+	.venv-transformers4/bin/python -m pip install --quiet --constraint constraints.txt torch
+	JTVIZ_SKIP_FRONT_END=1 .venv-transformers4/bin/python -m pip install --quiet \
+		--constraint constraints.txt --editable ".[dev]" "transformers~=4.57.0"
+	.venv-transformers4/bin/pytest tests/zoo -W default -k "not the_table_in_the_docs"
 
 lint: $(INSTALLED) $(MODULES) ## Check style and types, Python and TypeScript
 	@echo "== Style and types"
