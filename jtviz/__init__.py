@@ -7,10 +7,21 @@
 ('encoder', 0, [0, 1, 2, 3])
 """
 
-from . import demo
-from .capture import HookedTransformer, Trace, hook
+from . import analysis, demo
+from .capture import HookedTransformer, Trace, from_arrays, hook, load
 from .show import show_attention
 from .tokens import TokenizerPair, Tokens
 
-__all__ = ["HookedTransformer", "TokenizerPair", "Tokens", "Trace", "demo", "hook", "show_attention"]
+__all__ = [
+    "HookedTransformer",
+    "TokenizerPair",
+    "Tokens",
+    "Trace",
+    "analysis",
+    "demo",
+    "from_arrays",
+    "hook",
+    "load",
+    "show_attention",
+]
 __version__ = "0.1.0"

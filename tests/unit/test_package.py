@@ -52,10 +52,16 @@ def test_the_wheel_holds_the_built_front_end(wheel: zipfile.ZipFile, view: str, 
     assert "export" in bundle
 
 
-def test_the_wheel_holds_the_embedded_translator_and_stays_small(wheel: zipfile.ZipFile) -> None:
-    demo = [entry for entry in wheel.infolist() if entry.filename.startswith("jtviz/demo/")]
-    assert any(entry.filename.endswith(".safetensors") for entry in demo)
-    assert sum(entry.compress_size for entry in demo) <= MODEL_LIMIT
+def test_the_wheel_holds_the_embedded_models_and_stays_small(
+    wheel: zipfile.ZipFile, repository: Path
+) -> None:
+    demo = {e.filename: e for e in wheel.infolist() if e.filename.startswith("jtviz/demo/")}
+    weights = repository / "jtviz" / "demo" / "weights"
+    shipped = {file.relative_to(repository).as_posix() for file in weights.rglob("*.[js]*") if file.is_file()}
+    assert len([name for name in shipped if name.endswith(".safetensors")]) == 4
+    assert len([name for name in shipped if name.endswith("card.json")]) == 3
+    assert shipped <= set(demo)
+    assert sum(entry.compress_size for entry in demo.values()) <= MODEL_LIMIT
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
