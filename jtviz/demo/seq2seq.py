@@ -119,8 +119,8 @@ class Seq2SeqTransformer(nn.Module):
         return logits
 
     @torch.no_grad()
-    def generate(self, source: Tensor, max_new_tokens: int = 60) -> Tensor:
-        """Translate greedily.
+    def generate(self, source: Tensor, max_new_tokens: int = 60, num_beams: int = 1) -> Tensor:
+        """Translate, taking the likeliest token at each step, or keeping several translations in play.
 
         Parameters
         ----------
@@ -128,17 +128,27 @@ class Seq2SeqTransformer(nn.Module):
             Token ids ``[batch, source]``, padded on the right.
         max_new_tokens : int
             Stop after this many tokens even without an end token.
+        num_beams : int
+            How many unfinished translations to keep; the one with the highest mean log-probability a
+            token wins. One is greedy decoding.
 
         Returns
         -------
         Tensor
             Token ids ``[batch, target]`` from the begin token to the end token, then padding.
         """
+        count = min(max_new_tokens, self.config.max_positions - 1)
+        if num_beams == 1:
+            return self._greedy(source, count)
+        best = [self._beam(row[row.ne(self.config.pad)][None], count, num_beams) for row in source]
+        return nn.utils.rnn.pad_sequence(best, batch_first=True, padding_value=self.config.pad)
+
+    def _greedy(self, source: Tensor, count: int) -> Tensor:
         config = self.config
         memory = self.encode(source)
         target = torch.full((len(source), 1), config.begin, device=source.device)
         done = torch.zeros(len(source), dtype=torch.bool, device=source.device)
-        for _ in range(min(max_new_tokens, config.max_positions - 1)):
+        for _ in range(count):
             logits = self.project(self.decode(target, memory, source)[:, -1])
             following = logits.argmax(-1).masked_fill(done, config.pad)
             target = torch.cat([target, following[:, None]], dim=1)
@@ -146,6 +156,33 @@ class Seq2SeqTransformer(nn.Module):
             if bool(done.all()):
                 break
         return target
+
+    def _beam(self, source: Tensor, count: int, beams: int) -> Tensor:
+        """Return the best translation ``[target]`` of one sentence ``[1, source]``."""
+        memory = self.encode(source)
+        unfinished = torch.full((1, 1), self.config.begin, device=source.device)
+        scores = torch.zeros(1, device=source.device)
+        finished: list[tuple[float, Tensor]] = []
+        for length in range(1, count + 1):
+            rows = len(unfinished)
+            decoded = self.decode(unfinished, memory.expand(rows, -1, -1), source.expand(rows, -1))
+            totals = scores[:, None] + self.project(decoded[:, -1]).log_softmax(-1)
+            # Of twice as many candidates at most half can end here: enough go on.
+            best, flat = totals.flatten().topk(min(2 * beams, totals.numel()))
+            candidates = torch.cat(
+                [unfinished[flat // totals.shape[1]], (flat % totals.shape[1])[:, None]], dim=1
+            )
+            ended = candidates[:, -1].eq(self.config.end)
+            finished += [
+                (float(score) / length, row)
+                for score, row in zip(best[ended], candidates[ended], strict=True)
+            ]
+            unfinished, scores = candidates[~ended][:beams], best[~ended][:beams]
+            if len(finished) >= beams:
+                break
+        # Cut off in the middle: the best so far is all there is.
+        finished = finished or [(0.0, unfinished[0])]
+        return max(finished, key=lambda pair: pair[0])[1]
 
 
 def _sinusoids(length: int, width: int) -> Tensor:

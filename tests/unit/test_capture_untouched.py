@@ -73,12 +73,12 @@ def test_a_forward_that_raises_leaves_the_model_as_it_was(error: type[BaseExcept
 
 def test_generating_leaves_random_numbers_and_mode_as_they_were() -> None:
     class Draws(Seq2SeqTransformer):
-        def generate(self, source: Tensor, max_new_tokens: int = 60) -> Tensor:
+        def generate(self, source: Tensor, max_new_tokens: int = 60, num_beams: int = 1) -> Tensor:
             torch.rand(7)
-            generated: Tensor = super().generate(source, max_new_tokens)
+            generated: Tensor = super().generate(source, max_new_tokens, num_beams)
             return generated
 
-    from jtviz.demo.train_translator import train_tokenizers
+    from jtviz.demo.sentences import train_tokenizers
     from jtviz.tokens import TokenizerPair
 
     pair = TokenizerPair(*train_tokenizers([("I like tea.", "我喜欢茶。")] * 3, 40, 30))

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from jtviz.capture import HookedTransformer, JtvizError, OutOfRangeError, Trace, hook
+from jtviz.demo.sentences import train_tokenizers
 from jtviz.demo.seq2seq import Seq2SeqConfig, Seq2SeqTransformer
-from jtviz.demo.train_translator import train_tokenizers
 from jtviz.tokens import TokenizerPair
 
 PAIRS = [
