@@ -15,10 +15,11 @@ from torch import Tensor
 
 from ..tokens import Tokens
 from .errors import JtvizError
+from .inputs import named_sides
 from .mask import MaskBook
 from .record import looks_causal
 from .site import FusedSite, Site, WrittenSite
-from .stages import STAGES, Stage, key_side, query_side
+from .stages import STAGES, Stage, as_stage
 from .trace import Trace, match_lengths
 
 Names = Sequence[str] | Mapping[str, Sequence[str]] | None
@@ -67,7 +68,7 @@ def from_arrays(attention: Any, tokens: Names = None, *, stage: str | None = Non
     for name, layers in given.items():
         known_layers = _layers(layers, "[layers, heads, queries, keys]")
         patterns = [_example(layer, example, f"layer {i}") for i, layer in enumerate(known_layers)]
-        known = _stage(name or _guess(patterns))
+        known = as_stage(name or _guess(patterns))
         by_stage[known] = [_written(pattern, known, i, notes) for i, pattern in enumerate(patterns)]
     return _trace(by_stage, tokens, notes)
 
@@ -94,7 +95,7 @@ def from_qkv(
     alike = queries[0].shape[-2] == keys[0].shape[-2]
     if causal and not alike:
         raise JtvizError("causal=True needs as many keys as queries: pass mask= for anything else.")
-    known = _stage(stage or ("decoder" if causal else "encoder" if alike else "cross"))
+    known = as_stage(stage or ("decoder" if causal else "encoder" if alike else "cross"))
     masks = MaskBook()
     sites: list[Site] = []
     for i, (q, k, v) in enumerate(zip(queries, keys, values, strict=True)):
@@ -172,13 +173,6 @@ def _guess(patterns: Sequence[Tensor]) -> Stage:
     return "decoder" if True in causal and False not in causal else "encoder"
 
 
-def _stage(name: str) -> Stage:
-    for known in STAGES:
-        if known == name:
-            return known
-    raise JtvizError(f"a stage is one of {', '.join(map(repr, STAGES))}, not {name!r}.")
-
-
 def _written(pattern: Tensor, stage: Stage, layer: int, notes: list[str]) -> WrittenSite:
     name = f"{stage}.{layer}"
     if bool((pattern < 0).any()):
@@ -223,22 +217,21 @@ def _trace(by_stage: Mapping[Stage, Sequence[Site]], tokens: Names, notes: Seque
         raise JtvizError("there is no attention to open: the mapping is empty.")
     ordered = {stage: by_stage[stage] for stage in STAGES if stage in by_stage}
     lengths = match_lengths(ordered)
-    if isinstance(tokens, str) or not isinstance(tokens, Mapping | Sequence | None):
+    if not isinstance(tokens, Mapping | Sequence | None):
         raise JtvizError(f"tokens= is a list with one string a token, not {type(tokens).__name__}.")
-    if tokens is None or isinstance(tokens, Mapping):
-        named = dict(tokens or {})
-    else:
-        sides = {side(stage) for stage in ordered for side in (query_side, key_side)}
-        if len(sides) > 1:
+    if tokens is not None and not isinstance(tokens, Mapping):
+        if len(lengths) > 1:
             raise JtvizError("tokens= needs the names of both sides: {'encoder': [...], 'decoder': [...]}.")
-        named = {sides.pop(): tokens}
-    if unknown := set(named) - set(lengths):
-        raise JtvizError(f"there is no side {min(unknown)!r} to name: choose from {sorted(lengths)}.")
-    out: dict[str, Tokens] = {}
-    for side in (side for side in ("encoder", "decoder") if side in lengths):
-        names = named.get(side)
-        if names is not None and len(names) != lengths[side]:
+        tokens = {next(iter(lengths)): tokens}
+    named = named_sides(tokens)
+    for side, names in named.items():
+        if side not in lengths:
+            raise JtvizError(f"there is no side {side!r} to name: choose from {sorted(lengths)}.")
+        if len(names) != lengths[side]:
             raise JtvizError(f"the {side} has {lengths[side]} tokens, but {len(names)} names were given.")
-        own = names if isinstance(names, Tokens) or names is None else Tokens.from_strings(names)
-        out[side] = Tokens.positions(lengths[side]) if own is None else own
+    out: dict[str, Tokens] = {
+        side: named.get(side) or Tokens.positions(lengths[side])
+        for side in ("encoder", "decoder")
+        if side in lengths
+    }
     return Trace(out, None, None, tuple(notes), ordered)

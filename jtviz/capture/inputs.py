@@ -152,7 +152,7 @@ def prepare_inputs(
     tokens : mapping of str to list of str, or None
         Names for the tokens of ``"encoder"`` and ``"decoder"``.
     """
-    prepared = Prepared(names=_names(tokens))
+    prepared = Prepared(names=named_sides(tokens))
     if isinstance(inputs, Mapping):
         prepared.kwargs = dict(inputs)
     elif isinstance(inputs, tuple | list):
@@ -206,7 +206,8 @@ def vocabulary(tokenizer: Any, model: nn.Module) -> int | None:
     return None if count is None else int(count())
 
 
-def _names(tokens: Mapping[str, Sequence[str]] | None) -> dict[str, Tokens]:
+def named_sides(tokens: Mapping[str, Sequence[str]] | None) -> dict[str, Tokens]:
+    """Return the reader's names of each side's tokens; raise if a side or a list is none."""
     out = {}
     for side, strings in (tokens or {}).items():
         if side not in ("encoder", "decoder"):

@@ -11,12 +11,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
+from .errors import JtvizError
+
 if TYPE_CHECKING:
     from .site import Site
 
 Stage = Literal["encoder", "decoder", "cross"]
 SideName = Literal["encoder", "decoder"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+def as_stage(name: str) -> Stage:
+    """Return the stage of this name.
+
+    Raises
+    ------
+    JtvizError
+        If there is none.
+    """
+    for known in STAGES:
+        if known == name:
+            return known
+    raise JtvizError(f"a stage is one of {', '.join(map(repr, STAGES))}, not {name!r}.")
 
 
 def query_side(stage: Stage) -> SideName:

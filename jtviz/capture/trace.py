@@ -18,7 +18,7 @@ from torch import Tensor
 from .blocks import residual
 from .errors import JtvizError, OutOfRangeError, SiteRefusedError
 from .kernels import exactly
-from .stages import STAGES, SideName, Stage, key_side, query_side
+from .stages import STAGES, SideName, Stage, as_stage, key_side, query_side
 
 if TYPE_CHECKING:
     from ..tokens import Tokens
@@ -139,6 +139,15 @@ class Trace:
             If a tensor of the trace was changed in place since.
         JtvizError
             If the folder is not there.
+
+        Examples
+        --------
+        >>> import jtviz, tempfile
+        >>> trace = jtviz.demo.translator().trace("I like tea.")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trace.save(f"{folder}/tea.safetensors")
+        ...     jtviz.load(f"{folder}/tea.safetensors").stages
+        ('encoder', 'decoder', 'cross')
         """
         # Imported here: that module makes traces.
         from .files import save
@@ -183,12 +192,12 @@ class Trace:
     def query_side(self, stage: str) -> SideName:
         """Return whose tokens are the rows of a stage."""
         self._stage(stage)
-        return query_side(_as_stage(stage))
+        return query_side(as_stage(stage))
 
     def key_side(self, stage: str) -> SideName:
         """Return whose tokens are the columns of a stage."""
         self._stage(stage)
-        return key_side(_as_stage(stage))
+        return key_side(as_stage(stage))
 
     def attention(
         self, stage: str, *, layer: int, head: Index = None, rows: Index = None, cols: Index = None
@@ -276,7 +285,7 @@ class Trace:
             raise JtvizError(
                 f"stage {stage!r} is not there: this trace has {', '.join(map(repr, self.stages))}."
             )
-        return self.by_stage[_as_stage(stage)]
+        return self.by_stage[as_stage(stage)]
 
 
 def match_lengths(by_stage: Mapping[Stage, Sequence[Site]]) -> dict[SideName, int]:
@@ -299,10 +308,6 @@ def match_lengths(by_stage: Mapping[Stage, Sequence[Site]]) -> dict[SideName, in
                     )
                 first.setdefault(side, site)
     return lengths
-
-
-def _as_stage(stage: str) -> Stage:
-    return next(known for known in STAGES if known == stage)
 
 
 def _plain(given: Index) -> Index:

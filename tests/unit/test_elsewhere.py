@@ -115,7 +115,7 @@ def test_outputs_of_hugging_face_open_as_they_are(family: str, padding: str) -> 
         (torch.empty(0, 1, 2, 2), None, r"not one of shape \[0, 1, 2, 2\]"),
         ({}, None, "the mapping is empty"),
         (torch.rand(1, 1, 2, 2), 5, "one string a token, not int"),
-        (torch.rand(1, 1, 2, 2), "ab", "one string a token, not str"),
+        (torch.rand(1, 1, 2, 2), "ab", "one string a token, not one string"),
     ],
 )
 def test_what_is_no_attention_is_refused(given: Any, tokens: Any, sentence: str) -> None:
