@@ -124,6 +124,16 @@ class HookedTransformer:
     def classify(self, text: str) -> dict[str, float]:
         """Return the probability of each class of a text, by its name.
 
+        Parameters
+        ----------
+        text : str
+            The text.
+
+        Returns
+        -------
+        dict of str to float
+            They sum to one, except where ``config.problem_type`` says that classes do not exclude each other.
+
         Raises
         ------
         JtvizError

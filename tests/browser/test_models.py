@@ -41,5 +41,6 @@ def test_a_reader_meets_the_three_models(lab: JupyterServer, open_notebook: Open
         view = view_in(opened, cell)
         view.scroll_into_view_if_needed()
         settle(view)
-        expect(view.get_by_role("status")).to_contain_text("layer")
+        layer = sources[cell].partition("layer=")[2][0]
+        expect(view.get_by_role("status")).to_contain_text(f"· layer {layer} ·")
         opened.picture(f"models-{theme.lower()}-{cell}", view)
