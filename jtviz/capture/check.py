@@ -6,11 +6,39 @@ few rows are recomputed over all heads, multiplied by V and compared with the ou
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from .errors import SiteRefusedError
-from .site import FusedSite, Site, WrittenSite, normalise
+from .kernels import exactly
+from .site import STREAM, FusedSite, Site, WrittenSite, normalise
+
+_UNREAD = -1e4  # a row whose log-sum-exp is below this is never read from it: see `FusedSite.tile`
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a kernel said at one site: its output ``[heads, sampled rows, d]`` of one example."""
+
+    site: FusedSite
+    output: Tensor
+
+    @classmethod
+    def of(cls, site: FusedSite, output: Tensor) -> Claim:
+        """Keep the sampled rows of an output ``[heads, queries, d]``."""
+        return cls(site, output.index_select(1, sampled_rows(site.queries, output.device)))
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Claims of one kind are checked together."""
+        site = self.site
+        shapes = (site.query.shape, site.key.shape, site.value.shape)
+        return (*shapes, site.query.dtype, self.output.dtype, site.query.device, site.lse is None)
 
 
 def sampled_rows(count: int, device: torch.device) -> Tensor:
@@ -18,52 +46,88 @@ def sampled_rows(count: int, device: torch.device) -> Tensor:
     return torch.tensor(sorted({0, count // 3, 2 * count // 3, count - 1}), device=device)
 
 
-def check_fused(site: FusedSite, output: Tensor) -> None:
-    """Check a fused site and its log-sum-exp; write `difference` and `tolerance` into it.
+def check_fused(claims: Sequence[Claim]) -> None:
+    """Check fused sites and their log-sum-exp; write `difference` and `tolerance` into each.
 
     Parameters
     ----------
-    site : FusedSite
-        The site; a log-sum-exp that disagrees with the sampled rows is dropped (and streamed later).
-    output : Tensor
-        What the kernel returned for the same example, ``[heads, queries, d]``.
+    claims : sequence of Claim
+        In the order the sites ran. A log-sum-exp that disagrees with the sampled rows is dropped (and
+        computed anew where it is needed).
+
+    Raises
+    ------
+    SiteRefusedError
+        If what was recomputed differs from what the kernel returned.
     """
-    rows = sampled_rows(site.queries, output.device)
-    heads = torch.arange(site.heads, device=output.device)
-    scores = site.scores(heads, rows, None)
-    value = site.value.float().repeat_interleave(site.group, dim=0)
-    _compare(site, normalise(scores) @ value, output[:, rows], value, precision=site.query.dtype)
-    if site.lse is not None:
-        wanted = torch.logsumexp(scores, dim=-1)
-        given = site.lse[:, rows]
-        slack = 1e-4 * wanted.abs().clamp(1, 100)
-        # finfo.min and -inf rows are never read from the log-sum-exp: see FusedSite.tile.
-        if bool((((given - wanted).abs() > slack) & (wanted > -1e4)).any()):
-            site.lse = None
+    # What was changed in place since is refused where it is looked at, by its own sentence.
+    unchanged = [claim for claim in claims if not claim.site.is_changed]
+    for _, alike in itertools.groupby(unchanged, key=lambda claim: claim.kind):
+        for few in _few(list(alike)):
+            with exactly(few[0].output.device):
+                _check_alike(few)
 
 
 def check_written(site: WrittenSite, value: Tensor, output: Tensor) -> None:
     """Check a written-out site: the kept pattern times ``value [heads, keys, d]`` is ``output``."""
     rows = sampled_rows(site.queries, output.device)
-    heads = torch.arange(site.heads, device=output.device)
     value = value.float()
     if bool(site.pattern.isnan().any()):
         raise SiteRefusedError(_nan(site))
-    _compare(site, site.tile(heads, rows, None) @ value, output[:, rows], value, precision=site.pattern.dtype)
+    recomputed = site.pattern[:, rows].float() @ value
+    difference = _largest(recomputed - output[:, rows].float())
+    _judge(site, float(difference), float(_largest(value)), site.pattern.dtype, output.dtype)
 
 
-def _compare(site: Site, recomputed: Tensor, output: Tensor, value: Tensor, precision: torch.dtype) -> None:
-    eps = max(torch.finfo(precision).eps, torch.finfo(output.dtype).eps)
-    site.tolerance = max(1e-4, 4 * eps) * max(1e-3, float(value.abs().max()))
-    site.difference = float((recomputed - output.float()).abs().max())
-    if site.difference != site.difference:
+def _few(claims: Sequence[Claim]) -> Iterator[Sequence[Claim]]:
+    """Split claims so that their scores take no more memory than one block of a stream."""
+    site, output = claims[0].site, claims[0].output
+    step = max(1, STREAM // max(1, output.shape[1] * site.heads * site.keys))
+    for start in range(0, len(claims), step):
+        yield claims[start : start + step]
+
+
+def _check_alike(claims: Sequence[Claim]) -> None:
+    """Check sites of one shape: small operations are taken together, since there they cost the most."""
+    sites = [claim.site for claim in claims]
+    first = sites[0]
+    rows = sampled_rows(first.queries, first.query.device)
+    scores = torch.stack([site.scores(site.all_heads, rows, site.all_cols) for site in sites])
+    wanted = torch.logsumexp(scores, dim=-1)
+    # The heads that share values multiply them together.
+    shared = normalise(scores).view(len(sites), len(first.value), -1, first.keys)
+    values = [site.value.float() for site in sites]
+    recomputed = torch.stack([pattern @ value for pattern, value in zip(shared, values, strict=True)])
+    output = torch.stack([claim.output for claim in claims]).float()
+    difference = _largest(recomputed.view_as(output) - output, dim=(1, 2, 3)).tolist()
+    sizes = torch.stack([_largest(value) for value in values]).tolist()
+    for site, claim, found, size in zip(sites, claims, difference, sizes, strict=True):
+        _judge(site, found, size, site.query.dtype, claim.output.dtype)
+    if first.lse is not None:
+        given = torch.stack([site.lse.index_select(1, rows) for site in sites if site.lse is not None])
+        slack = 1e-4 * wanted.abs().clamp(1, 100)
+        wrong = ((given - wanted).abs() > slack) & (wanted > _UNREAD)
+        for site, dropped in zip(sites, wrong.flatten(1).any(1).tolist(), strict=True):
+            site.lse = None if dropped else site.lse
+
+
+def _judge(site: Site, difference: float, size: float, *precisions: torch.dtype) -> None:
+    eps = max(torch.finfo(precision).eps for precision in precisions)
+    site.tolerance = max(1e-4, 4 * eps) * max(1e-3, size)
+    site.difference = difference
+    if math.isnan(difference):
         raise SiteRefusedError(_nan(site))
-    if site.difference > site.tolerance:
+    if difference > site.tolerance:
         raise SiteRefusedError(
             f"the attention recomputed for {site.path} differs from what the model computed by "
             f"{site.difference:.2g} (rounding allows {site.tolerance:.2g}), so it is not shown; "
             f"if the model can run another attention implementation, trace it under that one."
         )
+
+
+def _largest(x: Tensor, dim: tuple[int, ...] | None = None) -> Tensor:
+    found: Tensor = torch.linalg.vector_norm(x, torch.inf, dim=dim)
+    return found
 
 
 def _nan(site: Site) -> str:

@@ -29,13 +29,15 @@ class Flow:
 
     def of(self, value: Any) -> int:
         """Return the bits of a tensor, or of all tensors in a list, tuple or dict."""
+        # Called for every function of a forward pass: most arguments are tensors or numbers, one deep.
         if isinstance(value, Tensor):
             entry = self._bits.get(id(value))
             return entry[1] if entry is not None and entry[0]() is value else 0
         bits = 0
         if isinstance(value, list | tuple):
             for part in value:
-                bits |= self.of(part)
+                if isinstance(part, Tensor | list | tuple | dict):
+                    bits |= self.of(part)
         elif isinstance(value, dict):
             for part in value.values():
                 bits |= self.of(part)

@@ -9,6 +9,7 @@ spreads a wholly masked row evenly) is kept too.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .change import version
+from .part import Part, positions, take
 
 _HIDES = -1e3  # a constant lower than this hides a key (libraries use -1e4, -1e9, finfo.min and -inf)
 
@@ -27,8 +29,8 @@ class Mask(Protocol):
     def causal(self) -> bool:
         """Whether no query sees a later key."""
 
-    def tile(self, heads: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-        """Return what is added, float32, broadcastable to ``[heads, rows, cols]``."""
+    def add_to(self, scores: Tensor, heads: Sequence[int], rows: Part, cols: Part) -> None:
+        """Add it to these ``[heads, rows, cols]`` of the scores, float32, in place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +42,20 @@ class Rule:
     keys: Tensor | None
     fill: float
 
-    def tile(self, heads: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-        """Return what is added, ``[1, rows, cols]``."""
+    def add_to(self, scores: Tensor, heads: Sequence[int], rows: Part, cols: Part) -> None:
+        """Add it to these ``[heads, rows, cols]`` of the scores, float32, in place."""
         del heads
-        hidden = torch.zeros(1, len(rows), len(cols), dtype=torch.bool, device=cols.device)
-        if self.causal:
-            hidden = hidden | (cols[None, :] > rows[:, None] + self.offset)
-        if self.keys is not None:
-            hidden = hidden | self.keys[cols]
-        return _fill(hidden, self.fill)
+        hidden = None if self.keys is None else take(self.keys, cols, 0)[None]
+        if self.causal and not self._all_earlier(rows, cols):
+            later = positions(cols, scores.device) > positions(rows, scores.device)[:, None] + self.offset
+            hidden = later if hidden is None else later | hidden
+        if hidden is not None:
+            _hide(scores, hidden, self.fill)
+
+    def _all_earlier(self, rows: Part, cols: Part) -> bool:
+        if isinstance(rows, slice) and isinstance(cols, slice):
+            return bool(cols.stop - 1 <= rows.start + self.offset)
+        return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,25 +66,34 @@ class Packed:
     causal: bool
     fill: float
 
-    def tile(self, heads: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-        """Return what is added, ``[1 or heads, rows, cols]``."""
-        bits = self.bits[heads] if len(self.bits) > 1 else self.bits
-        found = bits[:, rows][:, :, cols // 8] >> (cols % 8) & 1
-        return _fill(found.bool(), self.fill)
+    def add_to(self, scores: Tensor, heads: Sequence[int], rows: Part, cols: Part) -> None:
+        """Add it to these ``[heads, rows, cols]`` of the scores, float32, in place."""
+        wanted = positions(cols, scores.device)
+        bits = take(_of_heads(self.bits, heads), rows, 1).index_select(2, wanted // 8)
+        _hide(scores, (bits >> (wanted % 8) & 1).bool(), self.fill)
 
 
 @dataclass(frozen=True, eq=False)
 class Diagonals:
-    """A bias that depends on the distance alone (T5, ALiBi): ``values[:, key - query + queries - 1]``."""
+    """What depends on the distance alone (T5, ALiBi, a window): ``values[:, key - query + queries - 1]``.
+
+    Some keys may be hidden from everyone (``keys``), as padding is.
+    """
 
     values: Tensor
     queries: int
     causal: bool
+    keys: Tensor | None
+    fill: float
 
-    def tile(self, heads: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-        """Return what is added, ``[1 or heads, rows, cols]``."""
-        values = self.values[heads] if len(self.values) > 1 else self.values
-        return values[:, cols[None, :] - rows[:, None] + self.queries - 1].float()
+    def add_to(self, scores: Tensor, heads: Sequence[int], rows: Part, cols: Part) -> None:
+        """Add it to these ``[heads, rows, cols]`` of the scores, float32, in place."""
+        device = scores.device
+        distance = positions(cols, device) - positions(rows, device)[:, None]
+        added = _of_heads(self.values, heads)[:, distance + self.queries - 1].float()
+        if self.keys is not None:
+            added = added.masked_fill(take(self.keys, cols, 0), self.fill)
+        scores.add_(added)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +103,23 @@ class Bias:
     values: Tensor
     causal: bool
 
-    def tile(self, heads: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-        """Return what is added, ``[1 or heads, 1 or rows, cols]``."""
-        values = self.values[heads] if len(self.values) > 1 else self.values
-        values = values[:, rows] if values.shape[1] > 1 else values
-        return values[:, :, cols].float()
+    def add_to(self, scores: Tensor, heads: Sequence[int], rows: Part, cols: Part) -> None:
+        """Add it to these ``[heads, rows, cols]`` of the scores, float32, in place."""
+        values = _of_heads(self.values, heads)
+        values = take(values, rows, 1) if values.shape[1] > 1 else values
+        scores.add_(take(values, cols, 2).float())
+
+
+def _of_heads(x: Tensor, heads: Sequence[int]) -> Tensor:
+    return x if len(x) == 1 or len(heads) == len(x) else x[list(heads)]
+
+
+def _hide(scores: Tensor, hidden: Tensor, fill: float) -> None:
+    if fill == -math.inf:
+        scores.masked_fill_(hidden, fill)
+    else:
+        # A finite constant is added, not written: what it leaves of the score counts.
+        scores.add_(torch.where(hidden, fill, 0.0))
 
 
 def compact(mask: Tensor | None, queries: int, keys: int, *, is_causal: bool) -> Mask | None:
@@ -144,6 +172,9 @@ def _boolean(hidden: Tensor, queries: int, fill: float) -> Mask | None:
                 return Rule(
                     causal=True, offset=offset, keys=last.clone() if bool(last.any()) else None, fill=fill
                 )
+        apart = _diagonals(hidden, hidden, queries, fill)
+        if apart is not None:
+            return apart
     width = -(-keys // 8)
     padded = torch.nn.functional.pad(hidden, (0, width * 8 - keys)).reshape(*hidden.shape[:-1], width, 8)
     weights = 1 << torch.arange(8, device=hidden.device)
@@ -152,11 +183,38 @@ def _boolean(hidden: Tensor, queries: int, fill: float) -> Mask | None:
 
 
 def _bias(mask: Tensor, hidden: Tensor | None, queries: int) -> Mask:
+    fill = -math.inf if hidden is None else float(mask.min())
+    found = _diagonals(mask, hidden, queries, fill)
+    if found is not None:
+        return found
+    return Bias(mask.clone(), hidden is not None and _is_causal(hidden, queries))
+
+
+def _diagonals(mask: Tensor, hidden: Tensor | None, queries: int, fill: float) -> Diagonals | None:
+    """Return the rule of a mask ``[1 or heads, queries, keys]`` that depends on the distance alone.
+
+    Keys that everyone is kept from (padding, on either side) may break it.
+    """
+    if mask.shape[1] != queries or queries < 2:
+        return None
+    nobody = None if hidden is None else hidden.all(0).all(0)
+    first, stop = 0, mask.shape[-1]
+    if nobody is not None and bool(nobody.any()):
+        seen = (~nobody).nonzero()[:, 0].tolist()
+        first, stop = (seen[0], seen[-1] + 1) if seen else (0, 0)
+        if stop - first != len(seen) or not seen:
+            return None
+    part = mask[:, :, first:stop]
+    if not torch.equal(part[:, 1:, 1:], part[:, :-1, :-1]):
+        return None
+    values = torch.cat([part[:, :, 0].flip(-1), part[:, 0, 1:]], dim=-1)
+    if mask.dtype is torch.bool:
+        values = torch.zeros(values.shape, device=mask.device).masked_fill_(values, fill)
+    # Distances that only keys hidden from everyone have.
+    values = torch.nn.functional.pad(values, (first, mask.shape[-1] - stop))
     causal = hidden is not None and _is_causal(hidden, queries)
-    if mask.shape[1] == queries > 1 and torch.equal(mask[:, 1:, 1:], mask[:, :-1, :-1]):
-        first_column, first_row = mask[:, :, 0].flip(-1), mask[:, 0, 1:]
-        return Diagonals(torch.cat([first_column, first_row], dim=-1), queries, causal)
-    return Bias(mask.clone(), causal)
+    kept = nobody if nobody is not None and stop - first < len(nobody) else None
+    return Diagonals(values, queries, causal, kept, fill)
 
 
 def _later(queries: int, keys: int, offset: int, device: torch.device) -> Tensor:
@@ -167,10 +225,6 @@ def _is_causal(hidden: Tensor, queries: int) -> bool:
     if hidden.shape[1] != queries or queries < 2 or hidden.shape[-1] != queries:
         return False
     return bool((hidden | ~_later(queries, queries, 0, hidden.device)).all())
-
-
-def _fill(hidden: Tensor, fill: float) -> Tensor:
-    return torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, fill)
 
 
 def _same(a: Mask, b: Mask) -> bool:

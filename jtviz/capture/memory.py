@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _TRACES = 8
 _BYTES = 2 << 30
+_PLAIN = (bool, int, float, str)
 
 
 class Memory:
@@ -55,19 +56,20 @@ def fingerprint(model: nn.Module) -> Hashable:
     Weights are told by object, address and version, which every in-place operation raises (but one
     through ``.data`` does not); settings are the plain attributes of the modules.
     """
-    tensors = itertools.chain(model.parameters(), model.buffers())
-    weights = [(_serial(tensor), tensor.data_ptr(), version(tensor)) for tensor in tensors]
-    settings = [
-        (name, value)
-        for m in model.modules()
-        for name, value in vars(m).items()
-        if name != "training" and (isinstance(value, bool | int | float | str) or name == "forward")
-    ]
-    casting = [torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")]
-    # torch has no public list of hooks.
-    hooks = [key for m in model.modules() for key in (*m._forward_hooks, *m._forward_pre_hooks)]  # noqa: SLF001
+    weights: list[tuple[int, int, int]] = []
+    settings: list[tuple[str, object]] = []
+    hooks: list[int] = []
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if name in {"_parameters", "_buffers"}:
+                weights += [(_serial(t), t.data_ptr(), version(t)) for t in value.values() if t is not None]
+            elif name in {"_forward_hooks", "_forward_pre_hooks"}:  # torch has no public list of hooks
+                hooks += value
+            elif (name != "training" and isinstance(value, _PLAIN)) or name == "forward":
+                settings.append((name, value))
+    casting = (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda"))
     implementation = getattr(getattr(model, "config", None), "_attn_implementation", None)
-    return hash((tuple(weights), tuple(hooks), tuple(settings), tuple(casting), implementation))
+    return hash((tuple(weights), tuple(hooks), tuple(settings), casting, implementation))
 
 
 _serials: WeakIdKeyDictionary = WeakIdKeyDictionary()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .blocks import BlockCall
-from .check import check_fused, check_written
+from .check import Claim, check_fused, check_written
 from .errors import SiteRefusedError
 from .flow import Flow, tensors
 from .kernels import LogSumExp, exactly, multi_head_attention, unseen
@@ -33,8 +33,10 @@ _LIGHT = 1.15  # views may pin this much more than they show before they are cop
 class _Frame:
     """One module call on the stack."""
 
-    def __init__(self, module: nn.Module, bits: int, sites: int, block: BlockCall | None) -> None:
-        self.module, self.bits, self.sites, self.block = module, bits, sites, block
+    __slots__ = ("block", "module", "sites")
+
+    def __init__(self, module: nn.Module, sites: int, block: BlockCall | None) -> None:
+        self.module, self.sites, self.block = module, sites, block
 
 
 class Recorder(TorchFunctionMode):
@@ -83,6 +85,7 @@ class Recorder(TorchFunctionMode):
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._thread = threading.get_ident()
         self._head_counts: list[int] = []
+        self._claims: list[Claim] = []
 
     # -- the modules -------------------------------------------------------------------------------
 
@@ -97,15 +100,18 @@ class Recorder(TorchFunctionMode):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Stop watching and take the hooks off."""
+        """Stop watching, take the hooks off, and check what was seen."""
         try:
             super().__exit__(*exception)  # type: ignore[no-untyped-call]
         finally:
             self._take_off_hooks()
+        if not any(exception):
+            check_fused(self._claims)
+        self._claims.clear()
 
     def _put_on_hooks(self) -> None:
         for module, name in self._names.items():
-            if isinstance(module, torch.jit.ScriptModule):
+            if isinstance(module, torch.jit.ScriptModule) or _has_no_attention(module):
                 continue
             numbered = name.rpartition(".")[2].isdigit()
             self._hooks.append(
@@ -123,22 +129,20 @@ class Recorder(TorchFunctionMode):
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if threading.get_ident() != self._thread:
                 return
-            with unseen():
-                block = None
-                if numbered:
+            block = None
+            if numbered:
+                with unseen():
                     first = kwargs.get(
                         "hidden_states", next((t for t in tensors([args, kwargs]) if t.ndim > 1), None)
                     )
                     block = BlockCall(self._names[module], first)
-                if not self._stack:
-                    self._mark_inputs(module, args, kwargs)
-                bits = self.flow.of(args) | self.flow.of(kwargs)
-                self._stack.append(_Frame(module, bits, len(self.sites), block))
+            if not self._stack:
+                self._mark_inputs(module, args, kwargs)
+            self._stack.append(_Frame(module, len(self.sites), block))
 
         return enter
 
     def _left(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        del args, kwargs
         if threading.get_ident() != self._thread:
             return
         # A model may catch an exception from a child: that child's frame never left by itself.
@@ -147,18 +151,20 @@ class Recorder(TorchFunctionMode):
         if not self._stack:
             return
         frame = self._stack.pop()
+        results = list(tensors(output))
+        inside = self.sites[frame.sites :]
         with unseen():
-            results = list(tensors(output))
-            if frame.block is not None and len(self.sites) > frame.sites:
+            if frame.block is not None and inside:
                 frame.block.leave(next((t for t in results if t.ndim > 1), None))
-            bits = frame.bits
-            for site in self.sites[frame.sites :]:
+        unknown = [result for result in results if not self.flow.known(result)]
+        if unknown:
+            # Scripted and custom functions are not seen: what came out of their module came from what
+            # went in.
+            bits = self.flow.of(args) | self.flow.of(kwargs)
+            for site in inside:
                 bits |= site.bit
-            for result in results:
-                # Scripted and custom functions are not seen: what came out of their module
-                # came from what went in.
-                if not self.flow.known(result):
-                    self.flow.mark(result, bits)
+            with unseen():
+                self.flow.mark(unknown, bits)
 
     def _mark_inputs(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         for name, value in _named(module, args, kwargs).items():
@@ -172,21 +178,24 @@ class Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Run one torch function, and note it if it is attention."""
-        kwargs = dict(kwargs or {})
+        kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
             return self._fused(args, kwargs)
         if func is F.multi_head_attention_forward and set(types) <= {Tensor, nn.Parameter}:
             return self._multi_head(args, kwargs)
         result = func(*args, **kwargs)
+        carries = isinstance(result, Tensor | list | tuple) and not isinstance(result, torch.Size)
+        if not carries and func is not Tensor.__setitem__:
+            return result  # a shape, a device, a number: a third of all calls
         pattern = self._patterns.follow(func, args, kwargs, result)
-        bits = self.flow.of(args) | self.flow.of(kwargs)
+        bits = self.flow.of(args) | (self.flow.of(kwargs) if kwargs else 0)
         if pattern is not None:
             bits |= self._written(pattern)
         if bits:
             self.flow.mark(args[0] if func is Tensor.__setitem__ else result, bits)
         return result
 
-    def _multi_head(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _multi_head(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         self._head_counts.append(kwargs["num_heads"] if "num_heads" in kwargs else args[4])
         # The mode again, without the hooks: while it handles a function it is off.
         TorchFunctionMode.__enter__(self)  # type: ignore[no-untyped-call]
@@ -196,11 +205,11 @@ class Recorder(TorchFunctionMode):
             TorchFunctionMode.__exit__(self, None, None, None)  # type: ignore[no-untyped-call]
             self._head_counts.pop()
 
-    def _fused(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    def _fused(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
         with LogSumExp() as kernel:  # type: ignore[no-untyped-call]
             output: Tensor = F.scaled_dot_product_attention(*args, **kwargs)
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
-        given = dict(zip(names, args, strict=False)) | kwargs
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
         query, key, value = (given[name] for name in names[:3])
         if query.ndim == 3:
             self._refuse_mixed(query.shape[0], query.shape[1])
@@ -224,8 +233,7 @@ class Recorder(TorchFunctionMode):
             site.causal = site.mask is not None and site.mask.causal
         if kernel.found is not None:
             site.lse = _first(kernel.found[..., None])[..., 0].float().contiguous()
-        with exactly(query.device):
-            check_fused(site, _first(output))
+        self._claims.append(Claim.of(site, _first(output)))
         self._add(site)
         self.flow.mark(output, bit | site.query_bits | site.key_bits | self.flow.of(value))
         return output
@@ -286,6 +294,11 @@ class Recorder(TorchFunctionMode):
             site.causal = said if isinstance(said, bool) else None
         site.watch()
         self.sites.append(site)
+
+
+def _has_no_attention(module: nn.Module) -> bool:
+    """Whether this is a layer of torch that has no parts: those compute no attention (but one has parts)."""
+    return type(module).__module__.startswith("torch.nn.modules.") and not module._modules  # noqa: SLF001
 
 
 def _named(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ the trace, and a tensor that somebody else changed in place is noticed, not show
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,15 @@ from torch import Tensor
 
 from .change import version
 from .errors import SiteRefusedError
+from .part import Part, positions, size, take, whole
 
 if TYPE_CHECKING:
     from .blocks import BlockCall
     from .mask import Mask
 
-_STREAM = 1 << 22  # scores held at once while streaming: 16 MiB of float32
+STREAM = 1 << 22
+"""Scores held at once while streaming: 16 MiB of float32."""
+
 _SUNKEN = -1e4  # a row whose log-sum-exp is this low was hidden with a finite constant: see `FusedSite.tile`
 
 
@@ -69,8 +72,8 @@ class Site(ABC):
     first_look: Callable[[], None] | None = field(default=None, repr=False)
 
     @abstractmethod
-    def tile(self, heads: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
-        """Return ``[heads, rows, cols]`` of the pattern, float32; None means all."""
+    def tile(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
+        """Return ``[heads, rows, cols]`` of the pattern, float32."""
 
     @property
     @abstractmethod
@@ -81,13 +84,18 @@ class Site(ABC):
         """Remember the versions of the kept tensors."""
         self.versions = tuple((t, version(t)) for t in self.kept)
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether a kept tensor was changed in place since."""
+        return any(version(tensor) != before for tensor, before in self.versions)
+
     def unchanged(self) -> None:
         """Raise if a kept tensor was changed in place since the forward pass, or is not what a file held."""
         look = self.first_look  # another thread may be looking too
         if look is not None:
             look()
             self.first_look = None
-        if any(version(tensor) != before for tensor, before in self.versions):
+        if self.is_changed:
             raise SiteRefusedError(
                 f"the tensors of {self.name or self.path} were changed in place after its attention was "
                 f"computed, so its pattern cannot be shown; trace again."
@@ -105,11 +113,13 @@ class WrittenSite(Site):
         """The tensors this site keeps."""
         return (self.pattern,)
 
-    def tile(self, heads: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
-        """Return ``[heads, rows, cols]`` of the pattern, float32; None means all."""
+    def tile(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
+        """Return ``[heads, rows, cols]`` of the pattern, float32."""
         self.unchanged()
-        part = self.pattern[heads] if rows is None else self.pattern[heads[:, None], rows]
-        return (part if cols is None else part[..., cols]).float()
+        out = torch.empty(len(heads), size(rows), size(cols), device=self.pattern.device)
+        for number, head in enumerate(heads):
+            out[number] = take(take(self.pattern[head], rows, 0), cols, 1)
+        return out
 
 
 @dataclass(eq=False)
@@ -117,7 +127,7 @@ class FusedSite(Site):
     """The kernel was given Q, K, V: the pattern is recomputed where somebody looks.
 
     ``query`` is ``[heads, queries, d]``, ``key`` and ``value`` ``[key heads, keys, d]``; query head
-    *h* looks through key head ``h // group``.
+    *h* looks through key head ``h // group``. ``lse`` is ``[heads, queries]``, NaN where nobody looked.
     """
 
     query: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
@@ -137,49 +147,75 @@ class FusedSite(Site):
         """How many query heads share one key head (Ainslie et al. 2023, GQA)."""
         return self.heads // len(self.key)
 
-    def scores(self, heads: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
+    @property
+    def all_heads(self) -> range:
+        """Every query head."""
+        return range(self.heads)
+
+    @property
+    def all_rows(self) -> slice:
+        """Every query."""
+        return slice(0, self.queries)
+
+    @property
+    def all_cols(self) -> slice:
+        """Every key."""
+        return slice(0, self.keys)
+
+    def scores(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
         """Return masked scores ``[heads, rows, cols]``, float32, as the kernel forms them."""
-        query = self.query[heads] if rows is None else self.query[heads[:, None], rows]
-        key_heads = heads // self.group
-        key = self.key[key_heads] if cols is None else self.key[key_heads[:, None], cols]
-        scores = torch.matmul(query.float(), key.float().mT).mul_(self.scale)
+        query, key = take(self.query, rows, 1), take(self.key, cols, 1)
+        if len(heads) == self.heads > 1 and list(heads) == list(self.all_heads):
+            grouped = query.float().reshape(len(key), -1, query.shape[-1])
+            scores = torch.matmul(grouped, key.float().mT).view(self.heads, size(rows), size(cols))
+        else:
+            # One head after the other: taking several at once would copy their keys.
+            scores = torch.empty(len(heads), size(rows), size(cols), device=query.device)
+            for number, head in enumerate(heads):
+                torch.mm(query[head].float(), key[head // self.group].float().T, out=scores[number])
+        scores.mul_(self.scale)
         if self.mask is not None:
-            device = scores.device
-            rows = torch.arange(self.queries, device=device) if rows is None else rows
-            cols = torch.arange(self.keys, device=device) if cols is None else cols
-            scores += self.mask.tile(heads, rows, cols)
+            self.mask.add_to(scores, heads, rows, cols)
         return scores
 
-    def tile(self, heads: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
-        """Return ``[heads, rows, cols]`` of the pattern, float32; None means all."""
+    def tile(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
+        """Return ``[heads, rows, cols]`` of the pattern, float32."""
         self.unchanged()
-        if cols is None:
-            return normalise(self.scores(heads, rows, None))
-        if self.lse is None:
-            self.lse = self.stream()
-        lse = self.lse[heads] if rows is None else self.lse[heads[:, None], rows]
+        if whole(cols, self.keys):
+            return normalise(self.scores(heads, rows, cols))
+        lse = self.log_sum_exp(heads, rows)
         if bool((lse < _SUNKEN).any()):
             # finfo.min swallows the scores it is added to: such a row is even, but its log-sum-exp
             # cannot say over how many keys.
-            return normalise(self.scores(heads, rows, None))[..., cols]
+            return take(normalise(self.scores(heads, rows, self.all_cols)), cols, 2)
         return self.scores(heads, rows, cols).sub_(lse[..., None]).exp_()
 
-    def stream(self) -> Tensor:
-        """Compute the log-sum-exp of every row, ``[heads, queries]``, a block of rows at a time."""
+    def log_sum_exp(self, heads: Sequence[int], rows: Part) -> Tensor:
+        """Return the log-sum-exp of these rows, ``[heads, rows]``; what is not known is computed once."""
         device = self.query.device
-        step = max(1, _STREAM // max(1, self.keys))
-        out = torch.empty(self.heads, self.queries, device=device)
-        for head in range(self.heads):
-            index = torch.tensor([head], device=device)
-            for start in range(0, self.queries, step):
-                rows = torch.arange(start, min(start + step, self.queries), device=device)
-                out[head, rows] = torch.logsumexp(self.scores(index, rows, None)[0], dim=-1)
-        # A row that sees nothing: exp(-inf - 0) is the zero that the kernel returns.
-        return out.masked_fill_(out == -torch.inf, 0.0)
+        if self.lse is None:
+            self.lse = torch.full((self.heads, self.queries), torch.nan, device=device)
+        for head in heads:
+            known = take(self.lse[head], rows, 0)
+            missing = positions(rows, device)[known.isnan()]
+            for block in torch.split(missing, max(1, STREAM // max(1, self.keys))):
+                scores = self.scores([head], block, self.all_cols)[0]
+                largest = scores.amax(-1, keepdim=True)
+                blind = largest == -torch.inf
+                largest.masked_fill_(blind, 0.0)
+                sums = scores.sub_(largest).exp_().sum(-1, keepdim=True)
+                # A row that sees nothing: exp(-inf - 0) is the zero that the kernel returns.
+                self.lse[head, block] = (sums.log_() + largest).masked_fill_(blind, 0.0)[:, 0]
+        return torch.stack([take(self.lse[head], rows, 0) for head in heads])
 
 
 def normalise(scores: Tensor) -> Tensor:
-    """Softmax over keys; a row that sees nothing is zero, as ``scaled_dot_product_attention`` has it."""
-    blind = scores.amax(dim=-1, keepdim=True) == -torch.inf
-    pattern = torch.softmax(scores, dim=-1)
-    return pattern.masked_fill_(blind, 0.0) if bool(blind.any()) else pattern
+    """Turn scores into a pattern, in place: softmax over keys.
+
+    A row that sees nothing becomes zero, as ``scaled_dot_product_attention`` has it.
+    """
+    largest = scores.amax(dim=-1, keepdim=True)
+    blind = largest == -torch.inf
+    pattern = scores.sub_(largest.masked_fill_(blind, 0.0)).exp_()
+    total = pattern.sum(-1, keepdim=True)
+    return pattern.div_(total.masked_fill_(blind, 1.0))

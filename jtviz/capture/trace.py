@@ -18,6 +18,7 @@ from torch import Tensor
 from .blocks import residual
 from .errors import JtvizError, OutOfRangeError, SiteRefusedError
 from .kernels import exactly
+from .part import Part, positions
 from .stages import STAGES, SideName, Stage, as_stage, key_side, query_side
 
 if TYPE_CHECKING:
@@ -229,13 +230,11 @@ class Trace:
         site = self.site(stage, layer)
         device = site.kept[0].device
         head, rows, cols = _plain(head), _plain(rows), _plain(cols)
-        heads = _index(head, site.heads, "head", f"layer {layer} of the {stage}", device)
-        wanted_rows = _index(rows, site.queries, "row", f"the {stage}", device)
-        wanted_cols = _index(cols, site.keys, "column", f"the {stage}", device)
+        heads = _part(head, site.heads, "head", f"layer {layer} of the {stage}", device)
+        wanted_rows = _part(rows, site.queries, "row", f"the {stage}", device)
+        wanted_cols = _part(cols, site.keys, "column", f"the {stage}", device)
         with exactly(device):
-            if heads is None:
-                heads = torch.arange(site.heads, device=device)
-            tile = site.tile(heads, wanted_rows, wanted_cols)
+            tile = site.tile(positions(heads, device).tolist(), wanted_rows, wanted_cols)
         for dim, given in reversed(list(enumerate((head, rows, cols)))):
             if _is_int(given):
                 tile = tile.select(dim, 0)
@@ -320,19 +319,24 @@ def _is_int(value: object) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
-def _index(given: Index, count: int, what: str, where: str, device: torch.device) -> Tensor | None:
-    """Return positions to take along one axis, None for all; raise if one is not there."""
-    if given is None or given == slice(None):
-        return None
+def _part(given: Index, count: int, what: str, where: str, device: torch.device) -> Part:
+    """Return which positions of one axis are meant; raise if one is not there."""
+    if given is None:
+        return slice(0, count)
     if isinstance(given, slice):
-        wanted = list(range(*given.indices(count)))
-    elif isinstance(given, Sequence) and not isinstance(given, str):
-        wanted = [int(i) for i in given]
+        wanted = range(*given.indices(count))
+        if wanted.step == 1:
+            return slice(wanted.start, max(wanted.start, wanted.stop))
+        return torch.tensor(list(wanted), dtype=torch.long, device=device)
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        listed = [int(i) for i in given]
     elif _is_int(given):
-        wanted = [int(given)]  # type: ignore[call-overload, unused-ignore]
+        listed = [int(given)]  # type: ignore[call-overload, unused-ignore]
     else:
         raise JtvizError(f"{what} must be an int, a list of ints, a slice or None, not {given!r}.")
-    for i in wanted:
+    for i in listed:
         if not -count <= i < count:
             raise OutOfRangeError(f"{what} {i} is not there: {where} has {what}s 0 to {count - 1}.")
-    return torch.tensor([i % count for i in wanted], dtype=torch.long, device=device)
+    if len(listed) == 1:
+        return slice(listed[0] % count, listed[0] % count + 1)
+    return torch.tensor([i % count for i in listed], dtype=torch.long, device=device)

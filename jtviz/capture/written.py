@@ -27,6 +27,7 @@ _SAME_PATTERN = {
     torch.flatten, Tensor.__getitem__, Tensor.where, Tensor.detach,
 }  # fmt: skip
 _PRODUCT = {torch.matmul, torch.bmm, Tensor.matmul, Tensor.__matmul__, Tensor.bmm}
+_WATCHED = _SOFTMAX | _SAME_PATTERN | _PRODUCT | {torch.einsum}
 _BATCHED = 3
 
 
@@ -95,6 +96,8 @@ class Patterns:
         JtvizError
             If the patterns of this forward would take more memory than the limit.
         """
+        if func not in _WATCHED:
+            return None
         if func in _SOFTMAX:
             if result.ndim >= _BATCHED and _dim(args, kwargs, result.ndim) == result.ndim - 1:
                 self._remember(result)

@@ -12,6 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from jtviz.capture import hook
 from jtviz.capture.mask import Bias, Diagonals, MaskBook, Packed, Rule, compact
+from jtviz.capture.part import Part, size
 
 HEADS, QUERIES, KEYS = 4, 7, 7
 SMALLEST = torch.finfo(torch.float32).min
@@ -23,6 +24,10 @@ def triangle() -> Tensor:
 
 def added(visible: Tensor, fill: float) -> Tensor:
     return torch.zeros(visible.shape).masked_fill(~visible, fill)
+
+
+def window() -> Tensor:
+    return triangle() & ~triangle().tril(-3)
 
 
 def padded() -> Tensor:
@@ -44,20 +49,28 @@ MASKS: dict[str, tuple[Any, type]] = {
     "causal and padding": (triangle() & padded(), Rule),
     "padding on the left": (added(triangle() & (torch.arange(KEYS) > 1), SMALLEST), Rule),
     "nobody": (torch.zeros(QUERIES, KEYS, dtype=torch.bool), Rule),
-    "window": (triangle() & ~triangle().tril(-3), Packed),
+    "window": (window(), Diagonals),
+    "window, padding on the left": (window() & (torch.arange(KEYS) > 1), Diagonals),
+    "window, padding on the right": (added(window() & padded(), SMALLEST), Diagonals),
+    "window with a hole": (window() & (torch.arange(KEYS) != 3), Packed),
     "one for each head": (torch.rand(1, HEADS, QUERIES, KEYS) > 0.3, Packed),
     "relative": (distances()[None], Diagonals),
     "relative and causal": (distances().masked_fill(~triangle(), -math.inf)[None], Diagonals),
+    "relative and padding": (distances().masked_fill(~padded(), SMALLEST)[None], Diagonals),
+    "relative, causal, padding on the left": (
+        distances().masked_fill(~triangle() | (torch.arange(KEYS) < 2), -math.inf)[None],
+        Diagonals,
+    ),
     "bias": (torch.randn(1, HEADS, QUERIES, KEYS), Bias),
     "bias on keys": (torch.randn(1, HEADS, 1, KEYS), Bias),
     "bias and padding": (torch.randn(1, HEADS, QUERIES, KEYS).masked_fill(~padded(), -math.inf), Bias),
 }
 
 
-def tile(mask: Any, rows: Tensor, cols: Tensor) -> Tensor:
-    heads = torch.arange(HEADS)
-    part: Tensor = mask.tile(heads, rows, cols)
-    return part.expand(HEADS, len(rows), len(cols))
+def tile(mask: Any, rows: Part, cols: Part) -> Tensor:
+    scores = torch.zeros(HEADS, size(rows), size(cols))
+    mask.add_to(scores, range(HEADS), rows, cols)
+    return scores
 
 
 @pytest.mark.parametrize("name", MASKS)
@@ -68,12 +81,28 @@ def test_a_compact_mask_adds_what_the_mask_adds(name: str) -> None:
     whole = (added(given, -math.inf) if given.dtype == torch.bool else given).expand(1, HEADS, QUERIES, KEYS)[
         0
     ]
-    assert torch.equal(tile(mask, torch.arange(QUERIES), torch.arange(KEYS)), whole)
+    assert torch.equal(tile(mask, slice(0, QUERIES), slice(0, KEYS)), whole)
     rows, cols = torch.tensor([5, 0, 2]), torch.tensor([1, 6])
     assert torch.equal(tile(mask, rows, cols), whole[:, rows][:, :, cols])
+    assert torch.equal(tile(mask, rows, slice(2, 6)), whole[:, rows, 2:6])
+    for start in range(QUERIES - 1):
+        assert torch.equal(tile(mask, slice(start, start + 2), slice(1, 4)), whole[:, start : start + 2, 1:4])
 
 
-CAUSAL = {"causal", "causal smallest", "causal and padding", "window", "relative and causal"}
+@pytest.mark.parametrize("name", ["one for each head", "relative", "bias", "causal"])
+def test_a_compact_mask_knows_its_heads(name: str) -> None:
+    mask = compact(MASKS[name][0], QUERIES, KEYS, is_causal=False)
+    whole = tile(mask, slice(0, QUERIES), slice(0, KEYS))
+    scores = torch.zeros(2, QUERIES, KEYS)
+    assert mask is not None
+    mask.add_to(scores, [3, 1], slice(0, QUERIES), slice(0, KEYS))
+    assert torch.equal(scores, whole[[3, 1]])
+
+
+CAUSAL = {
+    "causal", "causal smallest", "causal and padding", "window", "window, padding on the left",
+    "relative and causal", "relative, causal, padding on the left",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*sorted(CAUSAL), "padding", "relative", "bias"])
@@ -127,12 +156,20 @@ def test_any_tile_equals_the_same_part_of_softmax(name: str, key_heads: int) -> 
         torch.testing.assert_close(part, wanted, atol=1e-6, rtol=0)
 
 
-def test_a_log_sum_exp_of_one_block_is_that_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jtviz.capture.site._STREAM", 16)
-    trace = hook(Kernel()).trace(inputs=(*(torch.randn(1, HEADS, QUERIES, 8) for _ in range(3)), None, True))
-    site: Any = trace.sites[0]
-    assert site.lse is not None, "the kernel gives it"
-    torch.testing.assert_close(site.stream(), site.lse, atol=1e-5, rtol=0)
+@pytest.mark.parametrize("name", [*MASKS, "flag"])
+def test_a_log_sum_exp_computed_in_blocks_is_the_kernels(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("jtviz.capture.site.STREAM", 2 * KEYS)
+    inputs = [torch.randn(1, HEADS, QUERIES, 8) for _ in range(3)]
+    mask = MASKS[name][0] if name in MASKS else None
+    site: Any = hook(Kernel()).trace(inputs=(*inputs, mask, name == "flag")).sites[0]
+    given = site.lse
+    assert given is not None, "the kernel gives it"
+    site.lse = None
+    few = site.log_sum_exp([2], torch.tensor([5, 1]))
+    assert int(site.lse.isnan().sum()) == HEADS * QUERIES - 2, "only what is asked for is computed"
+    torch.testing.assert_close(few, given[[2]][:, [5, 1]], atol=1e-5, rtol=1e-6)
+    found = site.log_sum_exp(site.all_heads, site.all_rows)
+    torch.testing.assert_close(found, given, atol=1e-5, rtol=1e-6)
 
 
 def test_a_long_text_keeps_no_square() -> None:
