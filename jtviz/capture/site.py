@@ -75,6 +75,29 @@ class Site(ABC):
     def tile(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
         """Return ``[heads, rows, cols]`` of the pattern, float32."""
 
+    def unscaled(self, head: int, rows: Part) -> tuple[Tensor, Tensor]:
+        """Return rows of one head before they are divided by their sum, and that sum ``[rows, 1]``.
+
+        Keys at the end that none of these rows sees may be left out.
+        """
+        weights = self.tile([head], rows, self.all_cols)[0]
+        return weights, torch.ones(len(weights), 1, device=weights.device)
+
+    @property
+    def all_heads(self) -> range:
+        """Every query head."""
+        return range(self.heads)
+
+    @property
+    def all_rows(self) -> slice:
+        """Every query."""
+        return slice(0, self.queries)
+
+    @property
+    def all_cols(self) -> slice:
+        """Every key."""
+        return slice(0, self.keys)
+
     @property
     @abstractmethod
     def kept(self) -> tuple[Tensor, ...]:
@@ -147,21 +170,6 @@ class FusedSite(Site):
         """How many query heads share one key head (Ainslie et al. 2023, GQA)."""
         return self.heads // len(self.key)
 
-    @property
-    def all_heads(self) -> range:
-        """Every query head."""
-        return range(self.heads)
-
-    @property
-    def all_rows(self) -> slice:
-        """Every query."""
-        return slice(0, self.queries)
-
-    @property
-    def all_cols(self) -> slice:
-        """Every key."""
-        return slice(0, self.keys)
-
     def scores(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
         """Return masked scores ``[heads, rows, cols]``, float32, as the kernel forms them."""
         query, key = take(self.query, rows, 1), take(self.key, cols, 1)
@@ -199,14 +207,34 @@ class FusedSite(Site):
             known = take(self.lse[head], rows, 0)
             missing = positions(rows, device)[known.isnan()]
             for block in torch.split(missing, max(1, STREAM // max(1, self.keys))):
-                scores = self.scores([head], block, self.all_cols)[0]
-                largest = scores.amax(-1, keepdim=True)
-                blind = largest == -torch.inf
-                largest.masked_fill_(blind, 0.0)
-                sums = scores.sub_(largest).exp_().sum(-1, keepdim=True)
+                _, total, largest = exponentials(self.scores([head], block, self.all_cols)[0])
                 # A row that sees nothing: exp(-inf - 0) is the zero that the kernel returns.
-                self.lse[head, block] = (sums.log_() + largest).masked_fill_(blind, 0.0)[:, 0]
+                self.lse[head, block] = (total.log_() + largest)[:, 0]
         return torch.stack([take(self.lse[head], rows, 0) for head in heads])
+
+    def unscaled(self, head: int, rows: Part) -> tuple[Tensor, Tensor]:
+        """Return rows of one head before they are divided by their sum, and that sum ``[rows, 1]``."""
+        self.unchanged()
+        cols = self.all_cols
+        if self.mask is not None and self.mask.causal and self.queries == self.keys:
+            cols = slice(0, int(positions(rows, self.query.device).max()) + 1)
+        weights, total, largest = exponentials(self.scores([head], rows, cols)[0])
+        if cols.stop < self.keys and bool((largest < _SUNKEN).any()):
+            # Padding hidden with a finite constant looks at everything, later keys too.
+            weights, total, _ = exponentials(self.scores([head], rows, self.all_cols)[0])
+        return weights, total
+
+
+def exponentials(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``exp(scores - largest)``, computed in place, its sum over keys and the largest score.
+
+    A row that sees nothing has zeros, 1 and 0.
+    """
+    largest = scores.amax(dim=-1, keepdim=True)
+    blind = largest == -torch.inf
+    largest.masked_fill_(blind, 0.0)
+    weights = scores.sub_(largest).exp_()
+    return weights, weights.sum(-1, keepdim=True).masked_fill_(blind, 1.0), largest
 
 
 def normalise(scores: Tensor) -> Tensor:
@@ -214,8 +242,5 @@ def normalise(scores: Tensor) -> Tensor:
 
     A row that sees nothing becomes zero, as ``scaled_dot_product_attention`` has it.
     """
-    largest = scores.amax(dim=-1, keepdim=True)
-    blind = largest == -torch.inf
-    pattern = scores.sub_(largest.masked_fill_(blind, 0.0)).exp_()
-    total = pattern.sum(-1, keepdim=True)
-    return pattern.div_(total.masked_fill_(blind, 1.0))
+    weights, total, _ = exponentials(scores)
+    return weights.div_(total)

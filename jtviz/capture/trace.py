@@ -7,25 +7,24 @@ by any thread; a question about something that is not there is answered with wha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from .blocks import residual
 from .errors import JtvizError, OutOfRangeError, SiteRefusedError
 from .kernels import exactly
-from .part import Part, positions
+from .overview import POOLS, OverviewTask, pooled
+from .part import Index, chosen, is_int, plain, positions, stretch
 from .stages import STAGES, SideName, Stage, as_stage, key_side, query_side
 
 if TYPE_CHECKING:
     from ..tokens import Tokens
     from .site import Site
-
-Index = int | Sequence[int] | slice | None
 
 
 @dataclass(eq=False, repr=False)
@@ -114,6 +113,7 @@ class Trace:
 
         Examples
         --------
+        >>> import torch
         >>> q, k = torch.randn(2, 4, 6, 8), torch.randn(2, 2, 6, 8)
         >>> Trace.from_qkv(q, k, causal=True).attention("decoder", layer=1).shape
         torch.Size([4, 6, 6])
@@ -176,7 +176,7 @@ class Trace:
             If there is no such layer.
         """
         sites = self._stage(stage)
-        if not _is_int(layer) or not -len(sites) <= layer < len(sites):
+        if not is_int(layer) or not -len(sites) <= layer < len(sites):
             raise OutOfRangeError(
                 f"layer {layer!r} of the {stage} is not there: layers are 0 to {len(sites) - 1}."
             )
@@ -229,16 +229,87 @@ class Trace:
         """
         site = self.site(stage, layer)
         device = site.kept[0].device
-        head, rows, cols = _plain(head), _plain(rows), _plain(cols)
-        heads = _part(head, site.heads, "head", f"layer {layer} of the {stage}", device)
-        wanted_rows = _part(rows, site.queries, "row", f"the {stage}", device)
-        wanted_cols = _part(cols, site.keys, "column", f"the {stage}", device)
+        heads = chosen(head, site.heads, "head", f"layer {layer} of the {stage}", device)
+        wanted_rows = chosen(rows, site.queries, "row", f"the {stage}", device)
+        wanted_cols = chosen(cols, site.keys, "column", f"the {stage}", device)
         with exactly(device):
             tile = site.tile(positions(heads, device).tolist(), wanted_rows, wanted_cols)
         for dim, given in reversed(list(enumerate((head, rows, cols)))):
-            if _is_int(given):
+            if is_int(plain(given)):
                 tile = tile.select(dim, 0)
         return tile
+
+    def overview(
+        self,
+        stage: str,
+        *,
+        layer: int,
+        head: Index = None,
+        rows: slice | None = None,
+        cols: slice | None = None,
+        size: int = 512,
+        pool: str = "mean",
+    ) -> OverviewTask:
+        """Look at a long pattern from afar: pooled into at most `size` x `size` blocks.
+
+        A sampled overview is there when this returns. The exact one takes time that grows with the square
+        of the length (minutes for 100,000 tokens on a CPU), and is computed in the background.
+
+        Parameters
+        ----------
+        stage : str
+            ``"encoder"``, ``"decoder"`` or ``"cross"``.
+        layer : int
+            From 0.
+        head : int, list of int, slice or None
+            Which heads, each by itself; None means all.
+        rows, cols : slice, optional
+            Which part of the pattern, without steps; all if left out.
+        size : int
+            How many blocks at most, down and across.
+        pool : {"mean", "sum", "max"}
+            What to say of each block. The mean hides what few queries look at, the maximum shows it.
+
+        Returns
+        -------
+        OverviewTask
+            Its ``preview`` is sampled, ``result()`` waits for the exact overview, ``progress`` says how far
+            it is and ``cancel()`` stops it.
+
+        Raises
+        ------
+        JtvizError
+            If there is no such stage or pool, or a slice has steps.
+        OutOfRangeError
+            If there is no such layer or head.
+
+        Examples
+        --------
+        >>> import torch
+        >>> trace = Trace.from_qkv(*torch.randn(2, 1, 2, 3000, 8), causal=True)
+        >>> task = trace.overview("decoder", layer=0, head=1, size=100)
+        >>> task.preview
+        Overview(1 heads, 100 x 100 blocks of 30 x 30 tokens, mean, sampled, 1 rows of each block)
+        >>> task.result()
+        Overview(1 heads, 100 x 100 blocks of 30 x 30 tokens, mean, exact)
+        """
+        site = self.site(stage, layer)
+        device = site.kept[0].device
+        if pool not in POOLS:
+            raise JtvizError(f"pool= is one of {', '.join(map(repr, POOLS))}, not {pool!r}.")
+        if not is_int(size) or size < 1:
+            raise JtvizError(f"size= is a number of blocks, at least 1, not {size!r}.")
+        heads = positions(chosen(head, site.heads, "head", f"layer {layer} of the {stage}", device), device)
+        work = partial(
+            pooled,
+            site,
+            heads.tolist(),
+            stretch(rows, site.queries, "rows"),
+            stretch(cols, site.keys, "cols"),
+            size=size,
+            pool=pool,
+        )
+        return OverviewTask(work(samples=1), lambda report: work(report=report))
 
     def hidden(self, stage: str) -> Tensor:
         """Return the residual stream of a side: ``[layers + 1, tokens, width]``, float32.
@@ -307,36 +378,3 @@ def match_lengths(by_stage: Mapping[Stage, Sequence[Site]]) -> dict[SideName, in
                     )
                 first.setdefault(side, site)
     return lengths
-
-
-def _plain(given: Index) -> Index:
-    # NumPy's and torch's numbers and arrays are welcome too.
-    listed: Callable[[], Index] | None = getattr(given, "tolist", None)
-    return given if listed is None else listed()
-
-
-def _is_int(value: object) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool)
-
-
-def _part(given: Index, count: int, what: str, where: str, device: torch.device) -> Part:
-    """Return which positions of one axis are meant; raise if one is not there."""
-    if given is None:
-        return slice(0, count)
-    if isinstance(given, slice):
-        wanted = range(*given.indices(count))
-        if wanted.step == 1:
-            return slice(wanted.start, max(wanted.start, wanted.stop))
-        return torch.tensor(list(wanted), dtype=torch.long, device=device)
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        listed = [int(i) for i in given]
-    elif _is_int(given):
-        listed = [int(given)]  # type: ignore[call-overload, unused-ignore]
-    else:
-        raise JtvizError(f"{what} must be an int, a list of ints, a slice or None, not {given!r}.")
-    for i in listed:
-        if not -count <= i < count:
-            raise OutOfRangeError(f"{what} {i} is not there: {where} has {what}s 0 to {count - 1}.")
-    if len(listed) == 1:
-        return slice(listed[0] % count, listed[0] % count + 1)
-    return torch.tensor([i % count for i in listed], dtype=torch.long, device=device)
