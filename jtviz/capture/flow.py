@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_LISTS = (list, tuple)
+_NESTED = (list, tuple, dict)
+
 
 class Flow:
     """The bits of every live tensor. Tensors are referred to weakly: nothing is kept alive."""
@@ -29,17 +32,17 @@ class Flow:
 
     def of(self, value: Any) -> int:
         """Return the bits of a tensor, or of all tensors in a list, tuple or dict."""
-        # Called for every function of a forward pass: most arguments are tensors or numbers, one deep.
-        if isinstance(value, Tensor):
-            entry = self._bits.get(id(value))
-            return entry[1] if entry is not None and entry[0]() is value else 0
         bits = 0
-        if isinstance(value, list | tuple):
-            for part in value:
-                if isinstance(part, Tensor | list | tuple | dict):
-                    bits |= self.of(part)
-        elif isinstance(value, dict):
-            for part in value.values():
+        parts = (
+            value.values() if isinstance(value, dict) else value if isinstance(value, _LISTS) else (value,)
+        )
+        # Called for every function of a forward pass, so one loop for what is nearly always flat.
+        for part in parts:
+            if isinstance(part, Tensor):
+                entry = self._bits.get(id(part))
+                if entry is not None and entry[0]() is part:
+                    bits |= entry[1]
+            elif isinstance(part, _NESTED):
                 bits |= self.of(part)
         return bits
 

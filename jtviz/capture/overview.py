@@ -7,9 +7,11 @@ how far it is, and stops when told.
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import math
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
@@ -73,8 +75,10 @@ class OverviewTask:
         self._progress = 0.0
         self._stop = threading.Event()
         self._future: Future[Overview] = Future()
-        # A daemon: an interpreter that ends does not wait for it.
-        threading.Thread(target=self._run, name="jtviz overview", daemon=True).start()
+        # A daemon: an interpreter that ends does not wait for the whole, see `_stop_all`.
+        thread = threading.Thread(target=self._run, name="jtviz overview", daemon=True)
+        _threads.add(thread)
+        thread.start()
 
     def __repr__(self) -> str:
         """Say how far it is."""
@@ -130,9 +134,21 @@ class OverviewTask:
             self._future.set_result(found)
 
     def _report(self, share: float) -> None:
-        if self._stop.is_set():
+        if self._stop.is_set() or _ending.is_set():
             raise CancelledError
         self._progress = share
+
+
+_threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+_ending = threading.Event()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Stop what still runs when the interpreter ends: a thread killed inside torch takes it down."""
+    _ending.set()
+    for thread in list(_threads):
+        thread.join()
 
 
 def pooled(

@@ -27,6 +27,7 @@ from .mask import MaskBook
 from .site import FusedSite, Site, WrittenSite
 from .written import Pattern, Patterns
 
+_CARRIES = (Tensor, list, tuple)
 _LIGHT = 1.15  # views may pin this much more than they show before they are copied
 
 
@@ -151,6 +152,8 @@ class Recorder(TorchFunctionMode):
         if not self._stack:
             return
         frame = self._stack.pop()
+        if frame.block is None and isinstance(output, Tensor) and self.flow.known(output):
+            return
         results = list(tensors(output))
         inside = self.sites[frame.sites :]
         with unseen():
@@ -184,9 +187,10 @@ class Recorder(TorchFunctionMode):
         if func is F.multi_head_attention_forward and set(types) <= {Tensor, nn.Parameter}:
             return self._multi_head(args, kwargs)
         result = func(*args, **kwargs)
-        carries = isinstance(result, Tensor | list | tuple) and not isinstance(result, torch.Size)
-        if not carries and func is not Tensor.__setitem__:
-            return result  # a shape, a device, a number: a third of all calls
+        if not isinstance(result, _CARRIES) and func is not Tensor.__setitem__:
+            return result  # a device, a number: with shapes a third of all calls
+        if type(result) is torch.Size:
+            return result
         pattern = self._patterns.follow(func, args, kwargs, result)
         bits = self.flow.of(args) | (self.flow.of(kwargs) if kwargs else 0)
         if pattern is not None:
@@ -232,7 +236,7 @@ class Recorder(TorchFunctionMode):
         if site.queries > 1 or site.keys > 1:
             site.causal = site.mask is not None and site.mask.causal
         if kernel.found is not None:
-            site.lse = _first(kernel.found[..., None])[..., 0].float().contiguous()
+            site.lse = _first_rows(kernel.found)
         self._claims.append(Claim.of(site, _first(output)))
         self._add(site)
         self.flow.mark(output, bit | site.query_bits | site.key_bits | self.flow.of(value))
@@ -311,7 +315,14 @@ def _first(x: Tensor) -> Tensor:
     x = x.detach()
     if x.ndim == 2:
         return x[None]
+    if x.ndim == 4:
+        return x[0]
     return x if x.ndim == 3 else x.flatten(0, -4)[0]
+
+
+def _first_rows(lse: Tensor) -> Tensor:
+    """Return the log-sum-exp ``[heads, queries]`` of the first example."""
+    return _first(lse[..., None])[..., 0].float().contiguous()
 
 
 def looks_causal(weights: Tensor) -> bool | None:

@@ -172,6 +172,13 @@ class FusedSite(Site):
 
     def scores(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
         """Return masked scores ``[heads, rows, cols]``, float32, as the kernel forms them."""
+        scores = self.products(heads, rows, cols)
+        if self.mask is not None:
+            self.mask.add_to(scores, heads, rows, cols)
+        return scores
+
+    def products(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
+        """Return scaled products of queries and keys ``[heads, rows, cols]``, float32, before the mask."""
         query, key = take(self.query, rows, 1), take(self.key, cols, 1)
         if len(heads) == self.heads > 1 and list(heads) == list(self.all_heads):
             grouped = query.float().reshape(len(key), -1, query.shape[-1])
@@ -181,10 +188,7 @@ class FusedSite(Site):
             scores = torch.empty(len(heads), size(rows), size(cols), device=query.device)
             for number, head in enumerate(heads):
                 torch.mm(query[head].float(), key[head // self.group].float().T, out=scores[number])
-        scores.mul_(self.scale)
-        if self.mask is not None:
-            self.mask.add_to(scores, heads, rows, cols)
-        return scores
+        return scores.mul_(self.scale)
 
     def tile(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
         """Return ``[heads, rows, cols]`` of the pattern, float32."""

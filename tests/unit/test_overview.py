@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import CancelledError
 from typing import Any
@@ -149,6 +151,16 @@ def test_what_goes_wrong_in_the_background_is_told_to_who_waits(monkeypatch: pyt
     with pytest.raises(MemoryError, match="no memory"):
         task.result(60)
     assert task.current is task.preview
+
+
+def test_an_interpreter_that_ends_does_not_wait_for_the_whole_and_ends_well() -> None:
+    code = (
+        "import torch, jtviz\n"
+        "trace = jtviz.Trace.from_qkv(*torch.randn(2, 1, 12, 20000, 64))\n"
+        "print(trace.overview('encoder', layer=0).is_done)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.strip() == "False"
 
 
 def test_bad_requests_get_a_sentence() -> None:
