@@ -17,8 +17,15 @@ _BY_KERNEL = ("flash", "flex", "paged")
 
 
 @contextmanager
-def as_found(model: nn.Module) -> Iterator[list[str]]:
+def as_found(model: nn.Module, *, gradients: bool = False) -> Iterator[list[str]]:
     """Put a model into the state for a trace, and back.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model.
+    gradients : bool
+        Whether the forward pass is to be differentiated.
 
     Yields
     ------
@@ -29,7 +36,9 @@ def as_found(model: nn.Module) -> Iterator[list[str]]:
     with ExitStack() as stack:
         stack.enter_context(_random_state(model))
         stack.enter_context(_evaluation(model))
-        stack.enter_context(torch.no_grad())
+        if gradients:
+            stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.set_grad_enabled(gradients))
         stack.enter_context(_attention_implementation(model, notes))
         stack.enter_context(_eager(model, notes))
         if _has_fast_path(model):

@@ -34,6 +34,13 @@ class BlockCall:
         """Keep the version of the input too."""
         self.before_version = 0 if self.before is None else version(self.before)
 
+    def move(self, device: torch.device) -> None:
+        """Move what is kept to a device."""
+        if not self.is_changed:
+            self.before = None if self.before is None else self.before.to(device)
+            self.before_version = 0 if self.before is None else version(self.before)
+            self.leave(None if self.after is None else self.after.to(device))
+
     @property
     def is_changed(self) -> bool:
         """Whether what was kept was changed in place since."""
@@ -89,7 +96,8 @@ def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1) -> 
         raise JtvizError(
             f"the residual stream of the {stage} was not found: its blocks do not return [.., tokens, width]."
         )
-    return torch.stack(rows).float()
+    # The blocks of a model may be on several devices.
+    return torch.stack([row.to(rows[0].device) for row in rows]).float()
 
 
 def _one_call_each(sites: Sequence[Site]) -> list[BlockCall] | None:

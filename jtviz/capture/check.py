@@ -7,10 +7,11 @@ few rows are recomputed over all heads, multiplied by V and compared with the ou
 from __future__ import annotations
 
 import functools
+import html
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 
 import torch
 from torch import Tensor
@@ -41,6 +42,85 @@ class Claim:
         shapes = (site.query.shape, site.key.shape, site.value.shape)
         numbers = (site.query.dtype, self.output.dtype, site.query.device)
         return (*shapes, *numbers, id(site.mask), site.lse is None)
+
+
+@dataclass(frozen=True)
+class Check:
+    """The truth check of one site, a line of `Checks`."""
+
+    site: str
+    stage: str
+    layer: int
+    kind: str
+    log_sum_exp: str
+    difference: float
+    tolerance: float
+
+    @classmethod
+    def of(cls, site: Site, stage: str, layer: int) -> Check:
+        """Return the line of a site."""
+        kind, source = "written out", ""
+        if isinstance(site, FusedSite):
+            kind, source = "fused", "from the kernel" if site.lse_from_kernel else "computed"
+        return cls(site.name, stage, layer, kind, source, site.difference, site.tolerance)
+
+
+class Checks(Mapping[str, float]):
+    """The truth checks of a trace: name of each site to its largest difference. Shown, it is a table.
+
+    Attributes
+    ----------
+    lines : tuple of Check
+        Site by site; `difference` is the largest between recomputed rows times V and the model's own output,
+        `tolerance` what rounding allows (a site beyond it never becomes part of a trace), `log_sum_exp`
+        where the sums of a fused site's rows came from.
+    """
+
+    _HEAD = ("site", "stage", "layer", "kind", "log-sum-exp", "largest difference", "rounding allows")
+
+    def __init__(self, lines: Sequence[Check]) -> None:
+        self.lines = tuple(lines)
+
+    def __getitem__(self, site: str) -> float:
+        """Return the largest difference at a site."""
+        for line in self.lines:
+            if line.site == site:
+                return line.difference
+        raise KeyError(site)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the sites."""
+        return (line.site for line in self.lines)
+
+    def __len__(self) -> int:
+        """Return how many sites were checked."""
+        return len(self.lines)
+
+    def __repr__(self) -> str:
+        """Return the table as text."""
+        if not self.lines:
+            return "no site of this trace could be checked: its attention was computed elsewhere"
+        rows = [self._HEAD, *self._cells()]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self._HEAD))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        )
+
+    def _repr_html_(self) -> str:
+        if not self.lines:
+            return f"<p>{html.escape(repr(self))}</p>"
+        head = "".join(f"<th>{name}</th>" for name in self._HEAD)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in self._cells()
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
+            (*map(str, astuple(line)[:-2]), f"{line.difference:.2g}", f"{line.tolerance:.2g}")
+            for line in self.lines
+        ]
 
 
 @functools.lru_cache(maxsize=64)
@@ -76,11 +156,18 @@ def check_written(site: WrittenSite, value: Tensor, output: Tensor) -> None:
     """Check a written-out site: the kept pattern times ``value [heads, keys, d]`` is ``output``."""
     rows = sampled_rows(site.queries, output.device)
     value = value.float()
-    if bool(site.pattern.isnan().any()):
+    site.sums = row_sums(site.pattern)
+    if math.isnan(site.sums[0]):
         raise SiteRefusedError(_nan(site))
     recomputed = site.pattern[:, rows].float() @ value
     difference = _largest(recomputed - output[:, rows].float())
     _judge(site, float(difference), float(_largest(value)), site.pattern.dtype, output.dtype)
+
+
+def row_sums(pattern: Tensor) -> tuple[float, float]:
+    """Return the smallest and the largest sum of a row."""
+    smallest, largest = pattern.sum(-1, dtype=torch.float32).aminmax()
+    return float(smallest), float(largest)
 
 
 def _few(claims: Sequence[Claim]) -> Iterator[Sequence[Claim]]:
@@ -115,7 +202,8 @@ def _check_alike(claims: Sequence[Claim]) -> None:
         slack = 1e-4 * wanted.abs().clamp(1, 100)
         wrong = ((given - wanted).abs() > slack) & (wanted > _UNREAD)
         for site, dropped in zip(sites, wrong.flatten(1).any(1).tolist(), strict=True):
-            site.lse = None if dropped else site.lse
+            if dropped:
+                site.lse, site.lse_from_kernel = None, False
 
 
 def _judge(site: Site, difference: float, size: float, *precisions: torch.dtype) -> None:

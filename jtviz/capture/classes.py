@@ -49,7 +49,7 @@ def checked_classes(model: nn.Module) -> tuple[str, ...]:
     return names
 
 
-def class_logits(model: nn.Module, output: Any) -> Tensor | None:
+def class_logits(model: nn.Module, output: Any, *, detach: bool = True) -> Tensor | None:
     """Return the logits ``[classes]`` of the first example, None if the output is not a classifier's."""
     names = class_names(model)
     found = output if isinstance(output, Tensor) else getattr(output, "logits", None)
@@ -57,7 +57,7 @@ def class_logits(model: nn.Module, output: Any) -> Tensor | None:
         found = next(tensors(output), None)
     if names is None or not isinstance(found, Tensor) or found.ndim != 2 or found.shape[1] != len(names):
         return None
-    return found[0].detach()
+    return found[0].detach() if detach else found[0]
 
 
 def probabilities(model: nn.Module, output: Any) -> dict[str, float]:

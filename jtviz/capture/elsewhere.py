@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from ..tokens import Tokens
+from .check import row_sums
 from .errors import JtvizError
 from .inputs import named_sides
 from .mask import MaskBook
 from .record import looks_causal
 from .site import FusedSite, Site, WrittenSite
-from .stages import STAGES, Stage, as_stage
-from .trace import Trace, match_lengths
+from .stages import STAGES, Stage, as_stage, match_lengths
+from .trace import Trace
 
 Names = Sequence[str] | Mapping[str, Sequence[str]] | None
 _SUM_SLACK = 1e-2  # float16 patterns sum to one within this
@@ -177,12 +178,10 @@ def _written(pattern: Tensor, stage: Stage, layer: int, notes: list[str]) -> Wri
     name = f"{stage}.{layer}"
     if bool((pattern < 0).any()):
         raise JtvizError(f"{name} has negative weights, and attention has none: give patterns after softmax.")
-    total = pattern.float().sum(-1)
-    if bool(((total - 1).abs() > _SUM_SLACK).any()):
-        notes.append(
-            f"rows of {name} sum to {float(total.min()):.3g} to {float(total.max()):.3g}, not to one"
-        )
-    site = WrittenSite(**_shared(name, *pattern.shape), pattern=pattern)
+    least, most = row_sums(pattern)
+    if 1 - least > _SUM_SLACK or most - 1 > _SUM_SLACK:
+        notes.append(f"rows of {name} sum to {least:.3g} to {most:.3g}, not to one")
+    site = WrittenSite(**_shared(name, *pattern.shape), pattern=pattern, sums=(least, most))
     site.watch()
     return site
 
@@ -200,6 +199,7 @@ def _fused(parts: Sequence[Tensor], stage: Stage, layer: int, scale: float | Non
         key=key,
         value=value,
         scale=query.shape[-1] ** -0.5 if scale is None else float(scale),
+        group=len(query) // len(key),
     )
     site.watch()
     return site

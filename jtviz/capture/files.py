@@ -25,12 +25,17 @@ from .errors import JtvizError, SiteRefusedError
 from .mask import Bias, Diagonals, Mask, Packed, Rule
 from .site import FusedSite, Site, WrittenSite
 from .stages import STAGES, Stage
+from .target import Target
 from .trace import Trace
 
 FORMAT = 1
 _MASKS = {kind.__name__: kind for kind in (Rule, Packed, Diagonals, Bias)}
 _SITES = {"fused": FusedSite, "written": WrittenSite}
-_PLAIN = ("name", "path", "call", "batch", "heads", "queries", "keys", "causal", "difference", "tolerance")
+_PLAIN = (
+    "name", "path", "call", "batch", "heads", "queries", "keys", "causal", "difference", "tolerance", "group",
+    "sums",
+)  # fmt: skip
+_HELD = ("query", "key", "value", "pattern", "lse", "gradient")
 
 Made = TypeVar("Made")
 
@@ -62,6 +67,8 @@ def save(trace: Trace, path: str | Path) -> None:
     content = {
         "tokens": {side: asdict(tokens) for side, tokens in trace.tokens.items()},
         "predicts": trace.predicts,
+        "chances": trace.chances,
+        "target": None if trace.target is None else asdict(trace.target),
         "notes": trace.notes,
         "stages": stages,
         "masks": masks,
@@ -131,20 +138,28 @@ def _describe(
     site: Site, name: str, tensors: dict[str, Tensor], known: list[Mask], masks: list[dict[str, Any]]
 ) -> dict[str, Any]:
     said = {field: getattr(site, field) for field in _PLAIN}
+    held = [part for part in _HELD if isinstance(getattr(site, part, None), Tensor)]
+    if isinstance(site, WrittenSite) and site.gradient is None:
+        held.remove("value")
+    tensors.update({f"{name}.{part}": getattr(site, part) for part in held})
     if isinstance(site, WrittenSite):
-        tensors[f"{name}.pattern"] = site.pattern
-        return {"kind": "written", **said, "held": ["pattern"]}
+        return {"kind": "written", **said, "held": held}
     if not isinstance(site, FusedSite):
         raise JtvizError(f"{site.name} is of a kind that cannot be saved.")
-    held = ["query", "key", "value"] + ([] if site.lse is None else ["lse"])
-    tensors.update({f"{name}.{part}": getattr(site, part) for part in held})
     number = None
     if site.mask is not None:
         number = next((i for i, mask in enumerate(known) if mask is site.mask), len(known))
         if number == len(known):
             known.append(site.mask)
             masks.append(_described_mask(site.mask, f"mask.{number}", tensors))
-    return {"kind": "fused", **said, "held": held, "scale": site.scale, "mask": number}
+    return {
+        "kind": "fused",
+        **said,
+        "held": held,
+        "scale": site.scale,
+        "mask": number,
+        "lse_from_kernel": site.lse_from_kernel,
+    }
 
 
 def _described_mask(mask: Mask, name: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -230,7 +245,7 @@ def _opened(content: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Pat
             parts = held(said, f"{stage}.{i}")
             block = (_block(said["path"], streams[i], streams[i + 1]),) if streams else ()
             extra = {"query_bits": 0, "key_bits": 0, "bit": 0, "blocks": block}
-            given = {**said, **parts, **extra}
+            given = {**said, **parts, **extra, "sums": tuple(said["sums"])}
             if said["kind"] == "fused":
                 given["mask"] = None if said["mask"] is None else masks[said["mask"]]
             site = _made(_SITES[said["kind"]], given)
@@ -239,8 +254,12 @@ def _opened(content: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Pat
             by_stage[stage].append(site)
     checked(*(["logits"] if "logits" in tensors else []))
     tokens = {side: Tokens(**_tupled(said)) for side, said in content["tokens"].items()}
-    predicts = None if content["predicts"] is None else tuple(content["predicts"])
-    return Trace(tokens, predicts, tensors.get("logits"), tuple(content["notes"]), by_stage)
+    predicts, chances = (
+        None if content[name] is None else tuple(content[name]) for name in ("predicts", "chances")
+    )
+    target = None if content["target"] is None else Target(**content["target"])
+    notes = tuple(content["notes"])
+    return Trace(tokens, predicts, tensors.get("logits"), notes, by_stage, chances, target)
 
 
 def _made(kind: Callable[..., Made], given: Mapping[str, Any]) -> Made:

@@ -11,31 +11,20 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from ..tokens import Tokens, codec, find_tokenizer
+from ..tokens import codec, find_tokenizer
 from .asfound import as_found
-from .classes import checked_classes, class_logits, probabilities
-from .errors import JtvizError, NoAttentionError
-from .flow import tensors
+from .classes import checked_classes, probabilities
+from .errors import JtvizError
+from .forward import Asked, run
 from .generation import generate_ids
-from .inputs import (
-    Prepared,
-    checked_text,
-    encode,
-    forward_arguments,
-    predicted_text,
-    prepare_inputs,
-    prepare_text,
-    vocabulary,
-)
+from .inputs import checked_text, encode, forward_arguments, prepare_inputs, prepare_text
 from .memory import Memory, contents, fingerprint
-from .record import Recorder
-from .stages import SideName, sort_into_stages
-from .structure import device_of, is_encoder_decoder, setting
-from .trace import Trace, match_lengths
-
-_LOGITS_LIMIT = 1 << 28  # bytes: longer texts over large vocabularies keep no logits
+from .structure import device_of, is_encoder_decoder
+from .target import TargetLike, checked_output
+from .trace import Trace
 
 
 class HookedTransformer:
@@ -162,6 +151,9 @@ class HookedTransformer:
         inputs: Mapping[str, Any] | Sequence[Any] | Tensor | None = None,
         tokens: Mapping[str, Sequence[str]] | None = None,
         generate: int | None = None,
+        target: TargetLike = None,
+        output: str | None = None,
+        keep_on: str | torch.device | None = None,
     ) -> Trace:
         """Run one forward pass and return what it left.
 
@@ -177,6 +169,19 @@ class HookedTransformer:
             With ``inputs``: names for the tokens of ``"encoder"`` and ``"decoder"``; positions if left out.
         generate : int, optional
             How many tokens to generate first: at most 60 for an encoder-decoder, otherwise none.
+        target : str, int, dict or callable, optional
+            What to differentiate, so that `Trace.gradient` can be asked. Of a classifier: the name or number
+            of a class, the likeliest if only `output` is given. Of a model that predicts tokens: a token in
+            words, the number of a row (what that row predicts), or both, ``{"row": 3, "token": "tea"}``. A
+            token alone is explained where the answer (a translation, what was generated or given) has it,
+            and after a text that was only read, by the last row. If only `output` is given: what the last
+            row predicts. Of any model: a function that takes what its forward returned and returns one
+            number.
+        output : {"logit", "log_prob", "prob", "loss"}, optional
+            The scale: the logit if only `target` is given. The loss is the negative log-probability;
+            without `target` its mean over all tokens of the answer or, where there is none, of the text.
+        keep_on : str or torch.device, optional
+            Where to keep what the trace holds, for instance ``"cpu"``; where it was computed if left out.
 
         Returns
         -------
@@ -191,6 +196,14 @@ class HookedTransformer:
             If the model ran but no attention was seen.
         SiteRefusedError
             If recomputed attention does not reproduce the model's own output.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> classifier = jtviz.hook(jtviz.demo.classifier())
+        >>> trace = classifier.trace("Man, 60. Has crushing chest pain.", target="urgent")
+        >>> trace.target.name, trace.gradient("encoder", layer=0, head=0, rows=[0]).shape[1]
+        ('urgent', 10)
         """
         if (text is None) == (inputs is None):
             raise JtvizError("pass either a text or inputs= (a dict of what the model's forward takes).")
@@ -198,69 +211,44 @@ class HookedTransformer:
             raise JtvizError("target_text= and generate= go with a text; inputs= are traced as they are.")
         if text is not None and tokens is not None:
             raise JtvizError("tokens= names the tokens of inputs=; a text is named by its tokenizer.")
+        checked_output(output)
+        gradients = target is not None or output is not None
+        if gradients and any(p.is_inference() for p in self.model.parameters()):
+            raise JtvizError(
+                "weights made in torch.inference_mode cannot be differentiated: load the model outside of it."
+            )
+        asked = Asked(
+            gradients=gradients,
+            target=target,
+            output=output or "logit",
+            pattern_limit=self.pattern_limit,
+            keep_on=None if keep_on is None else torch.device(keep_on),
+        )
         if generate is not None and generate < 0:
             raise JtvizError(f"generate= is a number of tokens, not {generate!r}.")
         for name, given in (("text", text), ("target_text", target_text)):
             if given is not None:
                 checked_text(given, name)
         with self.memory.lock:
-            request = (text, target_text, contents(inputs), contents(tokens), generate, self.pattern_limit)
+            wanted = (contents(target), asked.output, gradients, asked.pattern_limit, asked.keep_on)
+            request = (text, target_text, contents(inputs), contents(tokens), generate, wanted)
             key = (fingerprint(self.model), id(self._tokenizer), request)
             known = self.memory.find(key)
             if known is None:
-                with as_found(self.model) as notes:
-                    if text is None:
-                        prepared = prepare_inputs(self.model, self._attached(), inputs, tokens)
-                    else:
-                        prepared = prepare_text(self.model, self.tokenizer, text, target_text, generate)
-                    known = self._run(prepared, notes)
+                with as_found(self.model, gradients=gradients) as notes:
+                    # Generating is not differentiated.
+                    with torch.no_grad():
+                        if text is None:
+                            prepared = prepare_inputs(self.model, self._attached(), inputs, tokens)
+                        else:
+                            prepared = prepare_text(self.model, self.tokenizer, text, target_text, generate)
+                    known = run(self.model, self._attached(), prepared, asked, notes)
                 key = (fingerprint(self.model), id(self._tokenizer), request)
                 self.memory.keep(key, known)
             return known
 
     def _attached(self) -> Any:
         return getattr(self.model, "tokenizer", None) if self._tokenizer is None else self._tokenizer
-
-    def _run(self, prepared: Prepared, notes: list[str]) -> Trace:
-        model = self.model
-        batch, examples = _batch(prepared)
-        with Recorder(model, batch=batch, examples=examples, pattern_limit=self.pattern_limit) as recorder:
-            output = model(*prepared.args, **prepared.kwargs)
-        if not recorder.sites:
-            raise NoAttentionError(
-                f"no attention was found in {type(model).__name__}: its forward called neither "
-                f"scaled_dot_product_attention nor a softmax over keys that is then multiplied by values; "
-                f"hook the module that does."
-            )
-        by_stage = sort_into_stages(recorder.sites, decoder=_says_decoder(model))
-        lengths = match_lengths(by_stage)
-        two = len(lengths) > 1
-        tokens: dict[str, Tokens] = {}
-        for side in ("encoder", "decoder"):
-            if side in lengths:
-                found = prepared.target if two and side == "decoder" else prepared.source
-                tokens[side] = _named(prepared, side, found, lengths[side])
-        logits = _logits(
-            output, vocabulary(self._attached(), model), lengths.get("decoder", lengths.get("encoder", 0))
-        )
-        predicts = self._predicts(prepared, logits, lengths.get("decoder")) if "decoder" in lengths else None
-        if logits is not None and logits.numel() * logits.element_size() > _LOGITS_LIMIT:
-            notes.append("logits are not kept: tokens times vocabulary is too large")
-            logits = None
-        if logits is None:
-            logits = class_logits(model, output)
-        return Trace(tokens, predicts, logits, tuple(notes), by_stage)
-
-    def _predicts(
-        self, prepared: Prepared, logits: Tensor | None, rows: int | None
-    ) -> tuple[str, ...] | None:
-        following = prepared.following
-        if following is None or rows is None or len(following) == rows:
-            return following
-        if logits is None or len(following) != rows - 1 or self._attached() is None:
-            return None
-        side = "target" if prepared.target is not None else "source"
-        return (*following, predicted_text(self._attached(), int(logits[-1].argmax()), side))
 
 
 _hooked: weakref.WeakKeyDictionary[nn.Module, tuple[weakref.ref[HookedTransformer], Memory, Any]]
@@ -313,40 +301,3 @@ def hook(model: Any, tokenizer: Any = None) -> HookedTransformer:
             found = HookedTransformer(model, tokenizer, memory)
         _hooked[model] = (weakref.ref(found), found.memory, tokenizer)
         return found
-
-
-def _named(prepared: Prepared, side: SideName, found: Tokens | None, length: int) -> Tokens:
-    named = prepared.names.get(side, found)
-    if named is None:
-        return Tokens.positions(length)
-    if len(named) != length:
-        if side not in prepared.names:
-            return Tokens.positions(length)
-        raise JtvizError(f"tokens[{side!r}] has {len(named)} names, but the {side} has {length} tokens.")
-    return named
-
-
-def _batch(prepared: Prepared) -> tuple[int | None, list[tuple[int, int | None]]]:
-    """Return the size of the batch, if it is known, and what a leading axis of examples could look like.
-
-    Token ids have their rows in front, whatever the length of the sentence: ``[(rows, None)]``. Vectors
-    may have them in front, with this many tokens: ``[(rows, tokens), ...]``.
-    """
-    given = list(tensors([prepared.args, prepared.kwargs]))
-    rows = next((len(t) for t in given if t.ndim == 2 and not t.is_floating_point()), None)
-    if rows is not None:
-        return rows, [(rows, None)]
-    return None, [(t.shape[0], t.shape[1]) for t in given if t.ndim == 3 and t.is_floating_point()]
-
-
-def _says_decoder(model: nn.Module) -> bool:
-    config = getattr(model, "config", None)
-    return bool(getattr(config, "is_decoder", False)) or setting(model, "n_ctx") is not None
-
-
-def _logits(output: Any, size: int | None, rows: int) -> Tensor | None:
-    found = next(tensors(getattr(output, "logits", output)), None)
-    if found is None or found.ndim != 3 or found.shape[1] != rows:
-        return None
-    # A hidden state looks the same, but for its width.
-    return found[0].detach() if found.shape[-1] == size else None

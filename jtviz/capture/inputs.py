@@ -8,8 +8,8 @@ generated first and then fed back, so that all rows come from one teacher-forced
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from .errors import JtvizError
 from .flow import tensors
 from .generation import decoder_begin, generate_ids
 from .structure import accepts, device_of, is_encoder_decoder, is_hugging_face, longest, parameters
+
+UNREAD = -100
+"""Stands for the id of a token of padding, as in the labels of `transformers`."""
 
 
 @dataclass
@@ -33,6 +36,10 @@ class Prepared:
         The tokens read, and (encoder-decoder) written; None where only the shapes will tell.
     following : tuple of str or None
         For each decoder row the text of the token after it, as far as known.
+    following_ids : tuple of int or None
+        The ids of those tokens, `UNREAD` where one is padding.
+    answer : int or None
+        The first row that predicts a token of an answer; None where a text is only read.
     names : mapping
         The reader's own names for the tokens of each side.
     """
@@ -42,6 +49,8 @@ class Prepared:
     source: Tokens | None = None
     target: Tokens | None = None
     following: tuple[str, ...] | None = None
+    following_ids: tuple[int, ...] | None = None
+    answer: int | None = None
     names: Mapping[str, Tokens] = field(default_factory=dict)
 
 
@@ -60,11 +69,21 @@ def prepare_text(
     whole = text if target_text is None else text + target_text
     tokens = encode(model, tokenizer, whole, "encoder")
     kwargs = forward_arguments(model, tokenizer, whole, tokens)
+    answer = None
+    if target_text is not None:
+        # What the answer is scored by: the row before its first token.
+        starts = (i for i, span in enumerate(tokens.spans) if span is not None and span[1] > len(text))
+        answer = max(0, next(starts, len(tokens)) - 1)
     if generate:
+        answer = len(tokens) - 1
         ids = generate_ids(model, tokenizer, kwargs, max_new_tokens=generate)
+        prompt = len(tokens)
         tokens = Tokens.from_ids(tokenizer, ids)
+        tokens = replace(tokens, generated=tuple(i >= prompt for i in range(len(ids))))
         kwargs = forward_arguments(model, tokenizer, None, tokens)
-    return _placed(model, Prepared(kwargs=kwargs, source=tokens, following=tuple(tokens[1:])))
+    prepared = Prepared(kwargs=kwargs, source=tokens, following=tokens[1:], answer=answer)
+    prepared.following_ids = None if tokens.ids is None else tokens.ids[1:]
+    return _placed(model, prepared)
 
 
 def checked_text(text: object, name: str) -> str:
@@ -112,9 +131,13 @@ def _two_sides(
         raise JtvizError("nothing was generated: pass target_text=, the answer to look at.")
     written = Tokens.from_ids(tokenizer, ids, "target")
     target = Tokens.from_ids(tokenizer, ids[:-1], "target")
+    if target_text is None:
+        target = replace(target, generated=tuple(i > 0 for i in range(len(target))))
     name = "decoder_input_ids" if is_hugging_face(model) else list(parameters(model))[1]
     kwargs[name] = torch.tensor([ids[:-1]])
-    return _placed(model, Prepared(kwargs=kwargs, source=source, target=target, following=tuple(written[1:])))
+    prepared = Prepared(kwargs=kwargs, source=source, target=target, following=written[1:], answer=0)
+    prepared.following_ids = tuple(ids[1:])
+    return _placed(model, prepared)
 
 
 def forward_arguments(model: nn.Module, tokenizer: Any, text: str | None, tokens: Tokens) -> dict[str, Any]:
@@ -175,17 +198,29 @@ def prepare_inputs(
         for name, value in given.items()
         if _are_ids(value) and not any(part in name for part in ("mask", "type", "label"))
     ]
-    if tokenizer is not None and order:
-        two = is_encoder_decoder(model)
-        prepared.source = Tokens.from_ids(tokenizer, _row(given.get("input_ids", order[0])))
-        target = given.get("decoder_input_ids", order[1] if two and len(order) > 1 else None)
-        shift = getattr(model, "prepare_decoder_input_ids_from_labels", None)
-        if target is None and shift is not None and _are_ids(given.get("labels")):
-            target = shift(given["labels"])
-        if target is not None and _are_ids(target):
-            prepared.target = Tokens.from_ids(tokenizer, _row(target), "target")
+    if not order:
+        return prepared
+    two = is_encoder_decoder(model)
+    source, target = given.get("input_ids", order[0]), given.get("decoder_input_ids")
+    if target is None and two and len(order) > 1:
+        target = order[1]
+    shift = getattr(model, "prepare_decoder_input_ids_from_labels", None)
+    if target is None and shift is not None and _are_ids(given.get("labels")):
+        target = shift(given["labels"])
+    target = target if _are_ids(target) else None
+    if tokenizer is not None:
+        prepared.source = Tokens.from_ids(tokenizer, _row(source))
+        prepared.target = None if target is None else Tokens.from_ids(tokenizer, _row(target), "target")
         read = prepared.target if two else prepared.source
-        prepared.following = None if read is None else tuple(read[1:])
+        prepared.following = None if read is None else read[1:]
+    ids = target if two else source
+    prepared.answer = 0 if two else None
+    if ids is not None:
+        mask = given.get("decoder_attention_mask" if two else "attention_mask")
+        seen = _row(mask) if _are_ids(mask) and mask.shape == ids.shape else [1] * ids.shape[-1]
+        prepared.following_ids = tuple(
+            i if is_seen else UNREAD for i, is_seen in zip(_row(ids)[1:], seen[1:], strict=True)
+        )
     return prepared
 
 
@@ -218,7 +253,7 @@ def named_sides(tokens: Mapping[str, Sequence[str]] | None) -> dict[str, Tokens]
     return out
 
 
-def _are_ids(value: object) -> bool:
+def _are_ids(value: Any) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.ndim in (1, 2) and value.dtype in (torch.int64, torch.int32)
 
 

@@ -8,7 +8,7 @@ the trace, and a tensor that somebody else changed in place is noticed, not show
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .change import version
-from .errors import SiteRefusedError
+from .errors import JtvizError, SiteRefusedError
 from .part import Part, positions, size, take, whole
 
 if TYPE_CHECKING:
@@ -50,6 +50,15 @@ class Site(ABC):
     difference, tolerance : float
         Largest difference between recomputed rows times V and the model's own output, and what
         rounding allows. NaN where there was no output to compare with.
+    group : int
+        How many query heads share one key head (Ainslie et al. 2023, GQA): query head *h* looks through
+        key head ``h // group``.
+    sums : tuple of float
+        Smallest and largest sum of a row: less than one where a sink takes a share.
+    value : Tensor
+        ``[key heads, keys, d]``; empty where a written-out pattern was kept without gradients.
+    gradient : Tensor or None
+        ``[heads, queries, d]``: the gradient of the target with respect to the site's output.
     first_look : callable or None
         What to check before the first number is shown: a trace from a file is read where it is looked at.
     """
@@ -67,13 +76,31 @@ class Site(ABC):
     blocks: tuple[BlockCall, ...]
     difference: float = 0.0
     tolerance: float = 0.0
+    group: int = 1
+    sums: tuple[float, float] = (1.0, 1.0)
     name: str = ""
     versions: tuple[tuple[Tensor, int], ...] = field(default=(), repr=False)
     first_look: Callable[[], None] | None = field(default=None, repr=False)
+    value: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
+    gradient: Tensor | None = field(default=None, repr=False)
 
     @abstractmethod
     def tile(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
         """Return ``[heads, rows, cols]`` of the pattern, float32."""
+
+    def gradient_tile(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
+        """Return ``[heads, rows, cols]`` of the gradient with respect to the pattern, float32."""
+        self.unchanged()
+        if self.gradient is None:
+            raise JtvizError(
+                "this trace has no gradients: trace again with target= (what to differentiate) or output=."
+            )
+        group = self.heads // len(self.value)
+        out = torch.empty(len(heads), size(rows), size(cols), device=self.value.device)
+        for number, head in enumerate(heads):
+            value = take(self.value[head // group], cols, 0).float()
+            torch.mm(take(self.gradient[head], rows, 0).float(), value.T, out=out[number])
+        return out
 
     def unscaled(self, head: int, rows: Part) -> tuple[Tensor, Tensor]:
         """Return rows of one head before they are divided by their sum, and that sum ``[rows, 1]``.
@@ -102,6 +129,14 @@ class Site(ABC):
     @abstractmethod
     def kept(self) -> tuple[Tensor, ...]:
         """The tensors this site keeps."""
+
+    def held(self) -> Iterator[Tensor | None]:
+        """Yield every tensor that this site keeps in memory, also what it shares with others."""
+        yield from self.kept
+        yield self.gradient
+        for block in self.blocks:
+            yield block.before
+            yield block.after
 
     def watch(self) -> None:
         """Remember the versions of the kept tensors."""
@@ -134,7 +169,7 @@ class WrittenSite(Site):
     @property
     def kept(self) -> tuple[Tensor, ...]:
         """The tensors this site keeps."""
-        return (self.pattern,)
+        return (self.pattern,) if self.gradient is None else (self.pattern, self.value)
 
     def tile(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
         """Return ``[heads, rows, cols]`` of the pattern, float32."""
@@ -150,25 +185,28 @@ class FusedSite(Site):
     """The kernel was given Q, K, V: the pattern is recomputed where somebody looks.
 
     ``query`` is ``[heads, queries, d]``, ``key`` and ``value`` ``[key heads, keys, d]``; query head
-    *h* looks through key head ``h // group``. ``lse`` is ``[heads, queries]``, NaN where nobody looked.
+    *h* looks through key head ``h // group``. ``lse`` is ``[heads, queries]``, NaN where nobody looked,
+    ``lse_from_kernel`` whether the kernel gave it.
     """
 
     query: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
     key: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
-    value: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
     mask: Mask | None = field(default=None, repr=False)
     scale: float = 1.0
     lse: Tensor | None = field(default=None, repr=False)
+    lse_from_kernel: bool = False
 
     @property
     def kept(self) -> tuple[Tensor, ...]:
         """The tensors this site keeps."""
         return (self.query, self.key, self.value)
 
-    @property
-    def group(self) -> int:
-        """How many query heads share one key head (Ainslie et al. 2023, GQA)."""
-        return self.heads // len(self.key)
+    def held(self) -> Iterator[Tensor | None]:
+        """Yield every tensor that this site keeps in memory, also what it shares with others."""
+        yield from super().held()
+        yield self.lse
+        if self.mask is not None:
+            yield from (value for value in vars(self.mask).values() if isinstance(value, Tensor))
 
     def scores(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
         """Return masked scores ``[heads, rows, cols]``, float32, as the kernel forms them."""

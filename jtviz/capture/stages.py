@@ -8,10 +8,10 @@ cross-attention is a decoder where no query sees a later key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
-from .errors import JtvizError
+from .errors import JtvizError, SiteRefusedError
 
 if TYPE_CHECKING:
     from .site import Site
@@ -72,3 +72,25 @@ def sort_into_stages(sites: Sequence[Site], *, decoder: bool) -> dict[Stage, lis
 def _is_cross(site: Site) -> bool:
     # A causal rule means that positions are shared, whatever else reached one side only.
     return site.query_bits != site.key_bits and not (site.causal and site.queries == site.keys > 1)
+
+
+def match_lengths(by_stage: Mapping[Stage, Sequence[Site]]) -> dict[SideName, int]:
+    """Return the number of tokens of each side, told from the shapes of its sites.
+
+    Raises
+    ------
+    SiteRefusedError
+        If the sites of one side disagree: then rows and columns are not that side's tokens.
+    """
+    lengths: dict[SideName, int] = {}
+    first: dict[SideName, Site] = {}
+    for stage, sites in by_stage.items():
+        for site in sites:
+            for side, length in ((query_side(stage), site.queries), (key_side(stage), site.keys)):
+                if lengths.setdefault(side, length) != length:
+                    raise SiteRefusedError(
+                        f"{site.name} attends over {length} positions of the {side}, but "
+                        f"{first[side].name} over {lengths[side]}: such attention cannot be shown yet."
+                    )
+                first.setdefault(side, site)
+    return lengths

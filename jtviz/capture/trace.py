@@ -6,8 +6,9 @@ by any thread; a question about something that is not there is answered with wha
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from .blocks import residual
-from .errors import JtvizError, OutOfRangeError, SiteRefusedError
+from .check import Check, Checks
+from .errors import JtvizError, OutOfRangeError
 from .kernels import exactly
 from .overview import POOLS, OverviewTask, pooled
-from .part import Index, chosen, is_int, plain, positions, stretch
+from .part import Index, Part, chosen, is_int, plain, positions, stretch, take
 from .stages import STAGES, SideName, Stage, as_stage, key_side, query_side
 
 if TYPE_CHECKING:
     from ..tokens import Tokens
     from .site import Site
+    from .target import Target
 
 
 @dataclass(eq=False, repr=False)
@@ -46,6 +49,11 @@ class Trace:
         classifier.
     notes : tuple of str
         What had to run otherwise than in an untraced forward, one sentence each.
+    chances : tuple of (float or None) or None
+        For each row of `predicts` its probability; None where that is padding. Each token has its own,
+        ``trace.tokens["decoder"].probability``.
+    target : Target or None
+        What was differentiated, its scale and its value; None in a trace without gradients.
 
     Examples
     --------
@@ -60,6 +68,8 @@ class Trace:
     logits: Tensor | None
     notes: tuple[str, ...]
     by_stage: Mapping[Stage, Sequence[Site]]
+    chances: tuple[float | None, ...] | None = None
+    target: Target | None = None
 
     def __repr__(self) -> str:
         """Say what there is to look at."""
@@ -190,6 +200,11 @@ class Trace:
         """Return how many (query) heads a layer has."""
         return self.site(stage, layer).heads
 
+    def key_heads(self, stage: str, layer: int) -> tuple[int, ...]:
+        """Return for each query head the key head it looks through: the same where they share one (GQA)."""
+        site = self.site(stage, layer)
+        return tuple(head // site.group for head in range(site.heads))
+
     def query_side(self, stage: str) -> SideName:
         """Return whose tokens are the rows of a stage."""
         self._stage(stage)
@@ -228,16 +243,79 @@ class Trace:
             If there is no such layer, head, row or column.
         """
         site = self.site(stage, layer)
-        device = site.kept[0].device
-        heads = chosen(head, site.heads, "head", f"layer {layer} of the {stage}", device)
-        wanted_rows = chosen(rows, site.queries, "row", f"the {stage}", device)
-        wanted_cols = chosen(cols, site.keys, "column", f"the {stage}", device)
-        with exactly(device):
-            tile = site.tile(positions(heads, device).tolist(), wanted_rows, wanted_cols)
-        for dim, given in reversed(list(enumerate((head, rows, cols)))):
-            if is_int(plain(given)):
-                tile = tile.select(dim, 0)
-        return tile
+        return _tile(site, site.tile, f"layer {layer} of the {stage}", head, rows, cols)
+
+    def gradient(
+        self, stage: str, *, layer: int, head: Index = None, rows: Index = None, cols: Index = None
+    ) -> Tensor:
+        """Return the gradient of the target with respect to attention weights.
+
+        That is ``dL/dA = dL/dO V^T`` with the values V and the gradient at the output O of the layer's
+        attention: what the target would gain if a query looked at a key a little more, nothing else changed
+        (rows are not kept at a sum of one, and a masked pair has a gradient too).
+
+        Parameters
+        ----------
+        stage, layer, head, rows, cols
+            As in `attention`.
+
+        Returns
+        -------
+        Tensor
+            Float32 ``[heads, rows, cols]``, less the axes given as an int; in units of the target.
+
+        Raises
+        ------
+        JtvizError
+            If the trace has no gradients (`HookedTransformer.trace` with ``target=``) or no such stage.
+        OutOfRangeError
+            If there is no such layer, head, row or column.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> hooked = jtviz.hook(jtviz.demo.translator())
+        >>> trace = hooked.trace("I like tea.", target="茶", output="log_prob")
+        >>> trace.gradient("cross", layer=1, head=0, rows=-1).shape
+        torch.Size([5])
+        """
+        site = self.site(stage, layer)
+        return _tile(site, site.gradient_tile, f"layer {layer} of the {stage}", head, rows, cols)
+
+    def probabilities(self, rows: Index = None) -> Tensor:
+        """Return the probability of every token of the vocabulary, as predicted by rows of the decoder.
+
+        Parameters
+        ----------
+        rows : int, list of int, slice or None
+            Which rows; None means all. An int drops its axis.
+
+        Returns
+        -------
+        Tensor
+            Float32 ``[rows, vocabulary]``; each row sums to one.
+
+        Raises
+        ------
+        JtvizError
+            If the model predicts no tokens, or the logits were too many to keep.
+        OutOfRangeError
+            If there is no such row.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> trace = jtviz.hook(jtviz.demo.translator()).trace("I like tea.")
+        >>> top = trace.probabilities(0).topk(3)
+        """
+        if self.logits is None or self.logits.ndim != 2:
+            raise JtvizError(
+                "this trace has no logits of tokens: its model predicts none, or they are too many."
+            )
+        wanted = chosen(rows, len(self.logits), "row", "the decoder", self.logits.device)
+        with exactly(self.logits.device):
+            found = take(self.logits, wanted, 0).float().softmax(-1)
+        return found[0] if is_int(plain(rows)) else found
 
     def overview(
         self,
@@ -332,21 +410,41 @@ class Trace:
         with exactly(sites[0].kept[0].device):
             return residual(sites, stage, sites[0].queries, sites[0].batch)
 
-    def check(self) -> dict[str, float]:
+    def check(self) -> Checks:
         """Return for each site the largest difference between recomputed rows times V and the model's own.
 
         The check itself runs during the trace; a site beyond rounding never becomes part of one. Attention
         that was computed elsewhere has nothing to be compared with, and is left out.
+
+        Returns
+        -------
+        Checks
+            A mapping of the name of each site to its difference; last in a cell, or printed, a table.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> trace = jtviz.hook(jtviz.demo.induction()).trace("abcabc")
+        >>> max(trace.check().values()) < 1e-5
+        True
         """
-        return {site.name: site.difference for site in self.sites if not math.isnan(site.difference)}
+        return Checks(
+            [
+                Check.of(site, stage, layer)
+                for stage in self.stages
+                for layer, site in enumerate(self.by_stage[as_stage(stage)])
+                if not math.isnan(site.difference)
+            ]
+        )
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the tensors that the sites keep."""
+        """Bytes of the tensors that the trace keeps."""
+        tensors = itertools.chain([self.logits], *(site.held() for site in self.sites))
         storages = {
             tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
-            for site in self.sites
-            for tensor in site.kept
+            for tensor in tensors
+            if tensor is not None
         }
         return sum(storages.values())
 
@@ -358,23 +456,19 @@ class Trace:
         return self.by_stage[as_stage(stage)]
 
 
-def match_lengths(by_stage: Mapping[Stage, Sequence[Site]]) -> dict[SideName, int]:
-    """Return the number of tokens of each side, told from the shapes of its sites.
-
-    Raises
-    ------
-    SiteRefusedError
-        If the sites of one side disagree: then rows and columns are not that side's tokens.
-    """
-    lengths: dict[SideName, int] = {}
-    first: dict[SideName, Site] = {}
-    for stage, sites in by_stage.items():
-        for site in sites:
-            for side, length in ((query_side(stage), site.queries), (key_side(stage), site.keys)):
-                if lengths.setdefault(side, length) != length:
-                    raise SiteRefusedError(
-                        f"{site.name} attends over {length} positions of the {side}, but "
-                        f"{first[side].name} over {lengths[side]}: such attention cannot be shown yet."
-                    )
-                first.setdefault(side, site)
-    return lengths
+def _tile(
+    site: Site, compute: Callable[[Sequence[int], Part, Part], Tensor], where: str, *given: Index
+) -> Tensor:
+    """Return a tile of one site for what the reader asked, ``(head, rows, cols)``."""
+    device = site.kept[0].device
+    head, rows, cols = given
+    stage = where.rpartition(" ")[2]
+    heads = chosen(head, site.heads, "head", where, device)
+    wanted_rows = chosen(rows, site.queries, "row", f"the {stage}", device)
+    wanted_cols = chosen(cols, site.keys, "column", f"the {stage}", device)
+    with exactly(device):
+        tile = compute(positions(heads, device).tolist(), wanted_rows, wanted_cols)
+    for dim, index in reversed(list(enumerate(given))):
+        if is_int(plain(index)):
+            tile = tile.select(dim, 0)
+    return tile

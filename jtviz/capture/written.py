@@ -53,30 +53,35 @@ class Pattern:
         batch : int or None
             Size of the batch, where it is known.
         """
+        weights, value, output = (
+            self._arranged(x, own, heads, batch)
+            for x, own in zip((self.weights, self.value, self.output), self.equation, strict=True)
+        )
+        shown = weights.numel() * weights.element_size()
+        if weights.untyped_storage().nbytes() > 1.15 * shown or weights.is_inference():
+            weights = weights.clone()
+        return weights, value, output
+
+    def arranged_output(self, x: Tensor, heads: int | None, batch: int | None) -> Tensor:
+        """Return a tensor of the shape of the output as ``[heads, queries, d]``."""
+        return self._arranged(x, self.equation[2], heads, batch)
+
+    def _arranged(self, x: Tensor, own: str, heads: int | None, batch: int | None) -> Tensor:
+        """Return a tensor with the axes `own` as ``[heads, ..]`` of the first example."""
         weights, value, output = self.equation
         shared = [c for c in weights if c in value and c in output]
-        queries = [c for c in weights if c in output and c not in value]
-        keys = [c for c in weights if c in value and c not in output]
-        width = [c for c in value if c in output and c not in weights]
-        out = []
-        for tensor, own, wanted in (
-            (self.weights, weights, shared + queries + keys),
-            (self.value, value, shared + keys + width),
-            (self.output, output, shared + queries + width),
-        ):
-            x = tensor.detach().permute([own.index(c) for c in wanted])
-            if len(shared) > 1:
-                # [batch, heads, ..] or, with grouped queries, [batch, key heads, group, ..]
-                if batch is not None and x.shape[0] != batch and x.shape[1] == batch:
-                    x = x.transpose(0, 1)
-                x = x.flatten(1, len(shared) - 1)[0]
-            elif heads is not None:
-                x = x[:heads]
-            out.append(x)
-        kept = out[0]
-        if kept.untyped_storage().nbytes() > 1.15 * kept.numel() * kept.element_size() or kept.is_inference():
-            kept = kept.clone()
-        return kept, out[1], out[2]
+        rest = (
+            [c for c in weights if c in output and c not in value]  # queries
+            + [c for c in weights if c in value and c not in output]  # keys
+            + [c for c in value if c in output and c not in weights]  # width
+        )
+        x = x.detach().permute([own.index(c) for c in shared + [c for c in rest if c in own]])
+        if len(shared) > 1:
+            # [batch, heads, ..] or, with grouped queries, [batch, key heads, group, ..]
+            if batch is not None and x.shape[0] != batch and x.shape[1] == batch:
+                x = x.transpose(0, 1)
+            return x.flatten(1, len(shared) - 1)[0]
+        return x if heads is None else x[:heads]
 
 
 class Patterns:

@@ -39,6 +39,11 @@ class Tokens(Sequence[str]):
         Whether the token is not text: begin, end, padding, separator.
     sentence : str
         The whole text.
+    generated : tuple of bool or None
+        Whether the model wrote the token itself (the rest is the prompt); None where nothing was generated.
+    probability : tuple of (float or None) or None
+        What the model gave each token, reading those before it; None for the first one, and where the
+        model predicts no tokens.
 
     Examples
     --------
@@ -53,6 +58,8 @@ class Tokens(Sequence[str]):
     words: tuple[int | None, ...]
     special: tuple[bool, ...]
     sentence: str
+    generated: tuple[bool, ...] | None = None
+    probability: tuple[float | None, ...] | None = None
 
     def __len__(self) -> int:
         """Return the number of tokens."""
