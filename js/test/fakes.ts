@@ -1,6 +1,6 @@
 // A model as anywidget hands it over, without a kernel: what is set is kept, what is sent is recorded.
 
-import type { Meta } from "../src/core/types";
+import type { Check, Meta, Stage } from "../src/core/types";
 
 type Listener = (...args: never[]) => void;
 
@@ -42,11 +42,16 @@ export class FakeModel {
   }
 }
 
+function stage(name: string, label: string, [query, key]: [string, string], heads: number[]): Stage {
+  const checks = heads.map((): Check => ({ difference: 3e-7, tolerance: 1e-4, sums: [1, 1] }));
+  return { name, label, query, key, heads, checks };
+}
+
 export const META: Meta = {
   stages: [
-    { name: "encoder", label: "Encoder", query: "encoder", key: "encoder", heads: [4, 4, 4] },
-    { name: "decoder", label: "Decoder", query: "decoder", key: "decoder", heads: [4, 2] },
-    { name: "cross", label: "Cross", query: "decoder", key: "encoder", heads: [4, 4] },
+    stage("encoder", "Encoder", ["encoder", "encoder"], [4, 4, 4]),
+    stage("decoder", "Decoder", ["decoder", "decoder"], [4, 2]),
+    stage("cross", "Cross", ["decoder", "encoder"], [4, 4]),
   ],
   sides: {
     encoder: { text: ["tea", "<b>x</b>", "</s>"], special: [false, false, true], gap: [true, true, false] },

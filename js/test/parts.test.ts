@@ -5,7 +5,9 @@ import { makePage } from "../src/core/page";
 import { Patterns } from "../src/core/patterns";
 import { Selection } from "../src/core/selection";
 import { Tiles } from "../src/core/tiles";
+import type { Check, Stage } from "../src/core/types";
 import { number, status } from "../src/core/words";
+import { checkBadge } from "../src/parts/badge";
 import { layerSlider, stageTabs } from "../src/parts/controls";
 import { headSelector } from "../src/parts/heads";
 import { listenToTokens, tokenButtons } from "../src/parts/tokens";
@@ -16,6 +18,37 @@ let selection: Selection;
 
 beforeEach(() => {
   selection = new Selection(META, choices() as never, makePage(), abort);
+});
+
+describe("the truth check", () => {
+  const layer = (check: Partial<Check>) => {
+    const [encoder] = META.stages as [Stage];
+    const checks = [{ difference: 3e-7, tolerance: 1e-4, sums: [1, 1], ...check } as Check];
+    const meta = { ...META, stages: [{ ...encoder, checks }] };
+    return checkBadge(new Selection(meta, choices() as never, makePage(), abort), abort);
+  };
+
+  test("is a badge that says more when pressed", () => {
+    const { badge, more, sums } = layer({});
+    expect(badge.textContent).toBe("✓ checked");
+    expect([badge.getAttribute("aria-expanded"), more.hidden, sums.hidden]).toEqual(["false", true, true]);
+    badge.click();
+    expect([badge.getAttribute("aria-expanded"), more.hidden]).toEqual(["true", false]);
+    expect(more.textContent).toContain("differ from the model’s own output by at most 3e−7");
+  });
+
+  test("is not claimed for attention computed elsewhere", () => {
+    const { badge, more } = layer({ difference: null });
+    expect(badge.textContent).toBe("not checked");
+    expect(more.textContent).toContain("computed elsewhere");
+  });
+
+  test("says what rows sum to where that is not one", () => {
+    expect(layer({ sums: [0.624, 0.98] }).sums.textContent).toBe(
+      "each row sums to 0.62–0.98; the rest looks at no token (a sink)",
+    );
+    expect(layer({ sums: [1, 2.1] }).sums.textContent).toBe("each row sums to 1.00–2.10, not to 1");
+  });
 });
 
 describe("accessible names and states", () => {

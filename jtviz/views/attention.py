@@ -6,6 +6,7 @@ browser can be read, set and observed here, and the other way round.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import anywidget
@@ -13,6 +14,7 @@ import ipywidgets
 import traitlets as t
 
 from jtviz.capture import Trace
+from jtviz.capture.site import Site
 from jtviz.tokens import Tokens
 
 from .bundle import bundle
@@ -132,6 +134,7 @@ def describe(trace: Trace) -> dict[str, Any]:
             "query": trace.query_side(stage),
             "key": trace.key_side(stage),
             "heads": [trace.heads(stage, layer) for layer in range(trace.layers(stage))],
+            "checks": [_describe_check(trace.site(stage, i)) for i in range(trace.layers(stage))],
         }
         for stage in trace.stages
     ]
@@ -141,6 +144,12 @@ def describe(trace: Trace) -> dict[str, Any]:
         "predicts": None if trace.predicts is None else list(trace.predicts),
         "whole_limit": WHOLE_LIMIT,
     }
+
+
+def _describe_check(site: Site) -> dict[str, Any]:
+    # JSON has no NaN.
+    difference = None if math.isnan(site.difference) else site.difference
+    return {"difference": difference, "tolerance": site.tolerance, "sums": list(site.sums)}
 
 
 def _describe_tokens(tokens: Tokens) -> dict[str, Any]:

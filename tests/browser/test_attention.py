@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Dialog, Locator, Page, expect
 
@@ -209,6 +211,50 @@ def test_markup_in_a_sentence_is_shown_as_text(lab: JupyterServer, open_notebook
     assert asked == []
 
 
+SINKS = f"""
+import sys
+import jtviz
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from tests.zoo.families import FAMILIES
+family = FAMILIES["gpt-oss"]
+jtviz.show_attention(family.build("eager"), inputs=family.inputs(1, "none"), mode="matrix")
+"""
+ELSEWHERE = """
+import jtviz, torch
+jtviz.show_attention(jtviz.from_arrays(torch.rand(2, 3, 6, 6).softmax(-1), list("abcdef")))
+"""
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_the_badge_says_what_was_checked_and_sinks_are_named(
+    lab: JupyterServer, open_notebook: Open, theme: str
+) -> None:
+    translator = SHOW.format(text=SIX, mode="links")
+    opened = open_notebook(lab, lab.write_notebook("checks.ipynb", [translator, SINKS, ELSEWHERE]))
+    opened.set_theme(f"JupyterLab {theme}")
+    opened.run_all()
+    said = (
+        ("✓ checked", "Cross layer 1: recomputed rows times the values differ", None),
+        ("✓ checked", "Decoder layer 0: recomputed rows", "; the rest looks at no token (a sink)"),
+        ("not checked", "Encoder layer 0: this attention was computed elsewhere", None),
+    )
+    for cell, (short, long, sums) in enumerate(said):
+        view = view_in(opened, cell)
+        view.scroll_into_view_if_needed()
+        settle(view)
+        badge = view.get_by_role("button", name=short)
+        badge.focus()
+        opened.page.keyboard.press("Enter")
+        expect(view.get_by_role("note")).to_contain_text(long)
+        if sums is None:
+            expect(view.get_by_text("each row sums to")).to_be_hidden()
+        else:
+            expect(view.get_by_text("each row sums to")).to_contain_text(sums)
+        opened.picture(f"checked-{cell}-{theme.lower()}", view)
+        badge.click()
+        expect(view.get_by_role("note")).to_be_hidden()
+
+
 README = """import jtviz
 
 translator = jtviz.demo.translator()
@@ -217,6 +263,7 @@ jtviz.show_attention(translator, "Where is the nearest station?", stage="cross",
 
 def test_the_picture_of_the_readme(lab: JupyterServer, open_notebook: Open) -> None:
     opened = open_notebook(lab, lab.write_notebook("readme.ipynb", [README]))
+    opened.set_theme("JupyterLab Light")
     opened.page.set_viewport_size({"width": 1000, "height": 900})
     opened.run_all()
     view = view_in(opened, 0)

@@ -1,5 +1,6 @@
 """The widgets without a browser: what goes over the wire and what Python reads, sets and observes."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,13 @@ import torch
 import traitlets
 
 import jtviz
-from jtviz.capture import Trace
+from jtviz.capture import Trace, from_arrays, hook
 from jtviz.views import AttentionView, Selection
+from jtviz.views.attention import describe
 from jtviz.views.bundle import bundle
 from jtviz.views.selection import carry_pins, selection_of
 from jtviz.views.tiles import TileServer
+from tests.zoo.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 
@@ -318,3 +321,17 @@ def test_python_and_typescript_name_the_same_tiles() -> None:
 def test_a_front_end_that_is_not_built_is_said_in_one_sentence() -> None:
     with pytest.raises(ImportError, match=r"is not built .*: run 'make setup'"):
         bundle("no_such_view")
+
+
+def test_a_view_knows_what_was_checked_and_what_rows_sum_to() -> None:
+    family = FAMILIES["gpt-oss"]
+    trace = hook(family.build("eager")).trace(inputs=family.inputs(1, "none"))
+    checks = describe(trace)["stages"][0]["checks"]
+    assert [check["difference"] for check in checks] == list(trace.check().values())
+    for layer, check in enumerate(checks):
+        sums = trace.attention("decoder", layer=layer).sum(-1)
+        assert check["sums"] == pytest.approx([float(sums.min()), float(sums.max())], abs=1e-6)
+        assert check["sums"][1] < 0.99
+    elsewhere = describe(from_arrays(torch.rand(1, 2, 3, 3).softmax(-1)))["stages"][0]["checks"]
+    assert elsewhere[0]["difference"] is None
+    json.dumps(elsewhere, allow_nan=False)

@@ -14,6 +14,16 @@ export interface Stage {
   key: string;
   /** Number of heads of each layer. */
   heads: number[];
+  checks: Check[];
+}
+
+/** The truth check of one layer. */
+export interface Check {
+  /** Largest difference from the model's own output; null where there was none to compare with. */
+  difference: number | null;
+  tolerance: number;
+  /** Smallest and largest sum of a row. */
+  sums: [number, number];
 }
 
 export interface Side {

@@ -54,6 +54,36 @@ export function status(selection: Selection, patterns: Patterns): string {
   return line(reading(meta, stage, query ?? 0), `${verb} ${keys[target]} ${number(weights[target] ?? 0)}`);
 }
 
+/** What the truth check of a layer found: for the badge, and in full. */
+export function checkInWords(stage: Stage, layer: number): { checked: boolean; short: string; long: string } {
+  const { difference = null, tolerance = 0 } = stage.checks[layer] ?? {};
+  const place = `${stage.label} layer ${layer}`;
+  if (difference === null) {
+    const long = `${place}: this attention was computed elsewhere, so there is no output of a model to compare it with.`;
+    return { checked: false, short: "not checked", long };
+  }
+  const found =
+    difference === 0
+      ? "equal the model’s own output to the last digit"
+      : `differ from the model’s own output by at most ${exponent(difference)}`;
+  const long =
+    `${place}: recomputed rows times the values ${found}; rounding allows ${exponent(tolerance)}. ` +
+    "trace.check() lists every layer.";
+  return { checked: true, short: "✓ checked", long };
+}
+
+/** What rows sum to, where that is not one; else empty. */
+export function sumsInWords(stage: Stage, layer: number): string {
+  const [least, most] = stage.checks[layer]?.sums ?? [1, 1];
+  if (Math.max(1 - least, most - 1) <= 0.01) return "";
+  const sums = `each row sums to ${least.toFixed(2)}–${most.toFixed(2)}`;
+  return most <= 1.01 ? `${sums}; the rest looks at no token (a sink)` : `${sums}, not to 1`;
+}
+
+function exponent(value: number): string {
+  return value.toExponential(0).replace("e-", "e−");
+}
+
 function reading(meta: Meta, stage: Stage, query: number): string {
   const read = `reading ${meta.sides[stage.query]?.text[query] ?? ""}`;
   const next = predicted(meta, stage, query);

@@ -10,6 +10,7 @@ import { Selection } from "../core/selection";
 import { watchTheme } from "../core/theme";
 import { Tiles } from "../core/tiles";
 import type { AttentionTraits, Choices, Meta, Mode, Model } from "../core/types";
+import { checkBadge } from "../parts/badge";
 import { choice, layerSlider, MODES, stageTabs } from "../parts/controls";
 import { headSelector } from "../parts/heads";
 import { legend, problem, statusLine } from "../parts/legend";
@@ -85,6 +86,9 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     naming.hidden = selection.current.value.query !== "decoder" || meta.predicts === null;
   });
   const body = h("div", { class: "body", role: "tabpanel" });
+  const check = checkBadge(selection, gone);
+  const below = legend(scene, gone);
+  below.append(check.sums, check.badge);
   root.append(
     h(
       "div",
@@ -96,8 +100,9 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     h("div", { class: "controls" }, headSelector(selection, scene.theme, gone), naming),
     body,
     problem(tiles.error, gone),
-    legend(scene, gone),
+    below,
     statusLine(scene, gone),
+    check.more,
   );
   watch(gone, () => set(body, "aria-busy", tiles.waiting.value));
   watch(gone, () => set(body, "aria-label", `${selection.current.value.label} attention`));
