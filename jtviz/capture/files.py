@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,13 +27,15 @@ from .site import FusedSite, Site, WrittenSite
 from .stages import STAGES, Stage
 from .target import Target
 from .trace import Trace
+from .weights import Weight
 
 FORMAT = 1
+ALONG = ("output_projections", "unembedding")
 _MASKS = {kind.__name__: kind for kind in (Rule, Packed, Diagonals, Bias)}
 _SITES = {"fused": FusedSite, "written": WrittenSite}
 _PLAIN = (
     "name", "path", "call", "batch", "heads", "queries", "keys", "causal", "difference", "tolerance", "group",
-    "sums",
+    "sums", "width",
 )  # fmt: skip
 _HELD = ("query", "key", "value", "pattern", "lse", "gradient")
 
@@ -44,9 +46,11 @@ class TraceFileError(JtvizError):
     """A file that is not a trace, or is damaged, or was written by a newer jtviz."""
 
 
-def save(trace: Trace, path: str | Path) -> None:
+def save(trace: Trace, path: str | Path, along: Sequence[str] = ()) -> None:
     """Do what `Trace.save` promises."""
     path = Path(path)
+    if unknown := {along} if isinstance(along, str) else set(along) - set(ALONG):
+        raise JtvizError(f"along= lists {' and '.join(map(repr, ALONG))}, not {min(unknown)!r}.")
     if path.is_dir() or not path.parent.is_dir():
         raise JtvizError(f"a trace cannot be saved as {path}: name a file in a folder that is there.")
     tensors: dict[str, Tensor] = {}
@@ -62,6 +66,7 @@ def save(trace: Trace, path: str | Path) -> None:
         stages[stage] = {"sites": sites, "stream": _streams(trace, stage, tensors)}
     if trace.logits is not None:
         tensors["logits"] = trace.logits
+    tensors |= _weights(trace, along)
     seen: set[int] = set()
     tensors = {name: _own(tensor, seen) for name, tensor in tensors.items()}
     content = {
@@ -190,6 +195,23 @@ def _streams(trace: Trace, stage: str, tensors: dict[str, Tensor]) -> int:
     return len(stream)
 
 
+def _weights(trace: Trace, along: Sequence[str]) -> dict[str, Tensor]:
+    """Return the weights that are saved along, ``[in, out]``, as the model has them."""
+    out: dict[str, Tensor] = {}
+    if "output_projections" in along:
+        for stage in trace.stages:
+            for i in range(trace.layers(stage)):
+                trace.output_projection(stage, i)  # says what is wrong, if anything is
+                projection = trace.site(stage, i).projection
+                if projection is not None:
+                    out[f"{stage}.{i}.projection"] = projection.read("a projection")
+    if "unembedding" in along:
+        trace.unembedding()
+        if trace.unembedding_weight is not None:
+            out["unembedding"] = trace.unembedding_weight.read("the unembedding")
+    return out
+
+
 def _own(tensor: Tensor, seen: set[int]) -> Tensor:
     """Return a tensor with memory of its own, on the CPU: a file holds no views, and nothing twice."""
     tensor = tensor.detach().cpu().contiguous()
@@ -230,6 +252,11 @@ def _opened(content: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Pat
     def held(said: Mapping[str, Any], name: str) -> dict[str, Tensor]:
         return {part: tensors[f"{name}.{part}"] for part in said["held"]}
 
+    def weight(name: str) -> Weight | None:
+        if name not in tensors:
+            return None
+        return Weight(tensors[name], transposed=False, first_look=_later(checked, [name]))
+
     masks = []
     for number, said in enumerate(content["masks"]):
         checked(*(f"mask.{number}.{part}" for part in said["held"]))
@@ -251,6 +278,7 @@ def _opened(content: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Pat
             site = _made(_SITES[said["kind"]], given)
             site.watch()
             site.first_look = _later(checked, [f"{stage}.{i}.{part}" for part in parts])
+            site.projection = weight(f"{stage}.{i}.projection")
             by_stage[stage].append(site)
     checked(*(["logits"] if "logits" in tensors else []))
     tokens = {side: Tokens(**_tupled(said)) for side, said in content["tokens"].items()}
@@ -259,7 +287,8 @@ def _opened(content: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Pat
     )
     target = None if content["target"] is None else Target(**content["target"])
     notes = tuple(content["notes"])
-    return Trace(tokens, predicts, tensors.get("logits"), notes, by_stage, chances, target)
+    unembedding = weight("unembedding")
+    return Trace(tokens, predicts, tensors.get("logits"), notes, by_stage, chances, target, unembedding)
 
 
 def _made(kind: Callable[..., Made], given: Mapping[str, Any]) -> Made:

@@ -121,7 +121,10 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
     if asked.keep_on is not None:
         keep_together(recorder.sites, asked.keep_on)
         logits = None if logits is None else logits.to(asked.keep_on)
-    return Trace(tokens, predicts, logits, tuple(notes), by_stage, chances, target)
+    weights = recorder.weights
+    is_last = logits is not None and logits.ndim == 2 and weights.last_size == logits.shape[-1]
+    unembedding = weights.last if is_last else None
+    return Trace(tokens, predicts, logits, tuple(notes), by_stage, chances, target, unembedding)
 
 
 def _differentiable(value: Any) -> Any:

@@ -23,6 +23,7 @@ from .kernels import LogSumExp, exactly, multi_head_attention
 from .mask import MaskBook
 from .modules import Modules
 from .site import FusedSite, Site, WrittenSite
+from .weights import Multiplications
 from .written import Pattern, Patterns
 
 _CARRIES = (Tensor, list, tuple)
@@ -67,6 +68,7 @@ class Recorder(TorchFunctionMode):
         super().__init__()
         self.sites: list[Site] = []
         self.outputs = Outputs() if gradients else None
+        self.weights = Multiplications()
         self._batch, self._examples = batch, examples
         self._flow = Flow()
         self._modules = Modules(model, self._flow, self.sites)
@@ -110,6 +112,7 @@ class Recorder(TorchFunctionMode):
         if type(result) is torch.Size:
             return result
         pattern = self._patterns.follow(func, args, kwargs, result)
+        self.weights.follow(func, args, kwargs, result)
         bits = self._flow.of(args) | (self._flow.of(kwargs) if kwargs else 0)
         if pattern is not None:
             site, result = self._written(pattern)
@@ -148,6 +151,7 @@ class Recorder(TorchFunctionMode):
             key_bits=self._flow.of(key),
             causal=None,
             scale=given.get("scale") or query.shape[-1] ** -0.5,
+            width=value.shape[-1],
         )
         own_key, own_value = _once(_first(key), _first(value), site.heads)
         site.group = site.heads // len(own_key)
@@ -163,6 +167,7 @@ class Recorder(TorchFunctionMode):
         self._add(site)
         if self.outputs is not None:
             output = self.outputs.watch(site, output, _first)
+        self.weights.await_projection(output, site)
         self._flow.mark(output, bit | site.query_bits | site.key_bits | self._flow.of(value))
         return output
 
@@ -186,6 +191,7 @@ class Recorder(TorchFunctionMode):
             key_bits=key_bits,
             causal=None,
             pattern=weights,
+            width=value.shape[-1],
         )
         site.causal = looks_causal(weights)
         # Heads that share their values share their keys.
@@ -198,6 +204,7 @@ class Recorder(TorchFunctionMode):
             output = self.outputs.watch(
                 site, output, lambda gradient: pattern.arranged_output(gradient, heads, self._batch)
             )
+        self.weights.await_projection(output, site)
         self._add(site)
         return site, output
 

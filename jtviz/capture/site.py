@@ -22,6 +22,7 @@ from .part import Part, positions, size, take, whole
 if TYPE_CHECKING:
     from .blocks import BlockCall
     from .mask import Mask
+    from .weights import Weight
 
 STREAM = 1 << 22
 """Scores held at once while streaming: 16 MiB of float32."""
@@ -59,6 +60,10 @@ class Site(ABC):
         ``[key heads, keys, d]``; empty where a written-out pattern was kept without gradients.
     gradient : Tensor or None
         ``[heads, queries, d]``: the gradient of the target with respect to the site's output.
+    width : int
+        Size of a head's output; 0 where it is not known.
+    projection : Weight or None
+        What the heads' outputs, side by side, were multiplied with, where that was seen.
     first_look : callable or None
         What to check before the first number is shown: a trace from a file is read where it is looked at.
     """
@@ -83,6 +88,8 @@ class Site(ABC):
     first_look: Callable[[], None] | None = field(default=None, repr=False)
     value: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
     gradient: Tensor | None = field(default=None, repr=False)
+    width: int = 0
+    projection: Weight | None = field(default=None, repr=False)
 
     @abstractmethod
     def tile(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:

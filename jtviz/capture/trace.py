@@ -6,10 +6,7 @@ by any thread; a question about something that is not there is answered with wha
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,21 +14,18 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from .blocks import residual
-from .check import Check, Checks
-from .errors import JtvizError, OutOfRangeError
+from .errors import JtvizError
 from .kernels import exactly
+from .layout import Layout
 from .overview import POOLS, OverviewTask, pooled
 from .part import Index, Part, chosen, is_int, plain, positions, stretch, take
-from .stages import STAGES, SideName, Stage, as_stage, key_side, query_side
+from .weights import by_heads
 
 if TYPE_CHECKING:
-    from ..tokens import Tokens
     from .site import Site
-    from .target import Target
 
 
-@dataclass(eq=False, repr=False)
-class Trace:
+class Trace(Layout):
     """One forward pass, opened. Made by `HookedTransformer.trace`; compared and hashed by identity.
 
     Of a batch, it shows the first example.
@@ -62,20 +56,6 @@ class Trace:
     >>> trace.attention("cross", layer=1, head=0, rows=slice(0, 2)).shape      # doctest: +SKIP
     torch.Size([2, 5])
     """
-
-    tokens: dict[str, Tokens]
-    predicts: tuple[str, ...] | None
-    logits: Tensor | None
-    notes: tuple[str, ...]
-    by_stage: Mapping[Stage, Sequence[Site]]
-    chances: tuple[float | None, ...] | None = None
-    target: Target | None = None
-
-    def __repr__(self) -> str:
-        """Say what there is to look at."""
-        sides = ", ".join(f"{side}: {len(tokens)} tokens" for side, tokens in self.tokens.items())
-        layers = ", ".join(f"{stage}: {self.layers(stage)} layers" for stage in self.stages)
-        return f"Trace({sides}; attention of {layers})"
 
     @staticmethod
     def from_qkv(
@@ -133,23 +113,25 @@ class Trace:
 
         return from_qkv(query, key, value, tokens=tokens, stage=stage, causal=causal, mask=mask, scale=scale)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, along: Sequence[str] = ()) -> None:
         """Write everything a trace can be asked into one ``.safetensors`` file; `jtviz.load` opens it.
 
         Tokens, queries, keys, values and masks (patterns where the model wrote them out), the residual
-        stream and the logits; not the model's weights.
+        stream, the logits and gradients; of the model's weights only what is asked for.
 
         Parameters
         ----------
         path : str or Path
             The file; one that is there is replaced when the new one is complete.
+        along : sequence of str
+            Weights to save too: ``"output_projections"``, ``"unembedding"`` or both.
 
         Raises
         ------
         SiteRefusedError
             If a tensor of the trace was changed in place since.
         JtvizError
-            If the folder is not there.
+            If the folder is not there, or a weight to save along is not known.
 
         Examples
         --------
@@ -163,57 +145,7 @@ class Trace:
         # Imported here: that module makes traces.
         from .files import save
 
-        save(self, path)
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """The stages there are, in the order encoder, decoder, cross."""
-        return tuple(stage for stage in STAGES if stage in self.by_stage)
-
-    @property
-    def sites(self) -> tuple[Site, ...]:
-        """Every site, stage by stage, in layer order."""
-        return tuple(site for stage in STAGES for site in self.by_stage.get(stage, ()))
-
-    def site(self, stage: str, layer: int) -> Site:
-        """Return the site of a stage and layer (from 0; from the end if negative).
-
-        Raises
-        ------
-        JtvizError
-            If there is no such stage.
-        OutOfRangeError
-            If there is no such layer.
-        """
-        sites = self._stage(stage)
-        if not is_int(layer) or not -len(sites) <= layer < len(sites):
-            raise OutOfRangeError(
-                f"layer {layer!r} of the {stage} is not there: layers are 0 to {len(sites) - 1}."
-            )
-        return sites[layer]
-
-    def layers(self, stage: str) -> int:
-        """Return how many layers a stage has."""
-        return len(self._stage(stage))
-
-    def heads(self, stage: str, layer: int) -> int:
-        """Return how many (query) heads a layer has."""
-        return self.site(stage, layer).heads
-
-    def key_heads(self, stage: str, layer: int) -> tuple[int, ...]:
-        """Return for each query head the key head it looks through: the same where they share one (GQA)."""
-        site = self.site(stage, layer)
-        return tuple(head // site.group for head in range(site.heads))
-
-    def query_side(self, stage: str) -> SideName:
-        """Return whose tokens are the rows of a stage."""
-        self._stage(stage)
-        return query_side(as_stage(stage))
-
-    def key_side(self, stage: str) -> SideName:
-        """Return whose tokens are the columns of a stage."""
-        self._stage(stage)
-        return key_side(as_stage(stage))
+        save(self, path, along)
 
     def attention(
         self, stage: str, *, layer: int, head: Index = None, rows: Index = None, cols: Index = None
@@ -410,50 +342,70 @@ class Trace:
         with exactly(sites[0].kept[0].device):
             return residual(sites, stage, sites[0].queries, sites[0].batch)
 
-    def check(self) -> Checks:
-        """Return for each site the largest difference between recomputed rows times V and the model's own.
+    def output_projection(self, stage: str, layer: int) -> Tensor:
+        """Return the output projection of a layer's attention, head by head.
 
-        The check itself runs during the trace; a site beyond rounding never becomes part of one. Attention
-        that was computed elsewhere has nothing to be compared with, and is left out.
+        Parameters
+        ----------
+        stage : str
+            ``"encoder"``, ``"decoder"`` or ``"cross"``.
+        layer : int
+            From 0.
 
         Returns
         -------
-        Checks
-            A mapping of the name of each site to its difference; last in a cell, or printed, a table.
+        Tensor
+            Float32 ``[heads, d, width]``: head *h* adds ``A_h V_h W_h`` to the residual stream, W_O of
+            Vaswani et al. 2017 (section 3.2.2) cut into its heads.
+
+        Raises
+        ------
+        JtvizError
+            If no weight was multiplied with the heads' outputs, or the model is gone and the trace was saved
+            without it.
+        SiteRefusedError
+            If the weight was changed since the trace.
 
         Examples
         --------
         >>> import jtviz
-        >>> trace = jtviz.hook(jtviz.demo.induction()).trace("abcabc")
-        >>> max(trace.check().values()) < 1e-5
-        True
+        >>> translator = jtviz.demo.translator()
+        >>> jtviz.hook(translator).trace("I like tea.").output_projection("cross", 1).shape
+        torch.Size([4, 48, 192])
         """
-        return Checks(
-            [
-                Check.of(site, stage, layer)
-                for stage in self.stages
-                for layer, site in enumerate(self.by_stage[as_stage(stage)])
-                if not math.isnan(site.difference)
-            ]
-        )
+        site = self.site(stage, layer)
+        what = f"the output projection of layer {layer} of the {stage}"
+        if site.projection is None:
+            raise JtvizError(f"{what} is not known: no weight was multiplied with the outputs of its heads.")
+        return by_heads(site.projection.read(what), site.heads)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the tensors that the trace keeps."""
-        tensors = itertools.chain([self.logits], *(site.held() for site in self.sites))
-        storages = {
-            tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
-            for tensor in tensors
-            if tensor is not None
-        }
-        return sum(storages.values())
+    def unembedding(self) -> Tensor:
+        """Return the weight that turns a residual stream into logits.
 
-    def _stage(self, stage: str) -> Sequence[Site]:
-        if stage not in self.by_stage:
+        Returns
+        -------
+        Tensor
+            Float32 ``[width, vocabulary]``, without a bias.
+
+        Raises
+        ------
+        JtvizError
+            If the model predicts no tokens by one weight, or is gone and the trace was saved without it.
+        SiteRefusedError
+            If the weight was changed since the trace.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> translator = jtviz.demo.translator()
+        >>> jtviz.hook(translator).trace("I like tea.").unembedding().shape
+        torch.Size([192, 2803])
+        """
+        if self.unembedding_weight is None:
             raise JtvizError(
-                f"stage {stage!r} is not there: this trace has {', '.join(map(repr, self.stages))}."
+                "the unembedding is not known: the model's last step was no multiplication with it."
             )
-        return self.by_stage[as_stage(stage)]
+        return self.unembedding_weight.read("the unembedding").float()
 
 
 def _tile(
