@@ -54,7 +54,7 @@ class BlockCall:
         self.version = 0 if output is None else version(output)
 
 
-def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1) -> Tensor:
+def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1, example: int = 0) -> Tensor:
     """Return the residual stream of a stage.
 
     Parameters
@@ -66,7 +66,9 @@ def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1) -> 
     length : int
         Number of tokens.
     batch : int
-        Size of the batch; its first example is returned.
+        Size of the batch.
+    example : int
+        Which example of it is returned.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1) -> 
             f"the residual stream of the {stage} was changed in place since, and cannot be shown."
         )
     stream = [calls[0].before, *(call.after for call in calls)]
-    found = [None if x is None else _first_example(x, length, batch) for x in stream]
+    found = [None if x is None else _example(x, length, batch, example) for x in stream]
     rows = [row for row in found if row is not None]
     if len(rows) != len(found) or len({row.shape for row in rows}) != 1:
         raise JtvizError(
@@ -108,12 +110,12 @@ def _one_call_each(sites: Sequence[Site]) -> list[BlockCall] | None:
     return None
 
 
-def _first_example(x: Tensor, length: int, batch: int) -> Tensor | None:
+def _example(x: Tensor, length: int, batch: int, example: int) -> Tensor | None:
     if x.ndim == 2 and len(x) == length:
         return x
     if x.ndim != 3 or batch == length > 1:
         return None
     if x.shape[:2] == (batch, length):
-        return x[0]
+        return x[example]
     # nn.Transformer without batch_first: [tokens, batch, width].
-    return x[:, 0] if x.shape[:2] == (length, batch) else None
+    return x[:, example] if x.shape[:2] == (length, batch) else None

@@ -49,15 +49,16 @@ def checked_classes(model: nn.Module) -> tuple[str, ...]:
     return names
 
 
-def class_logits(model: nn.Module, output: Any, *, detach: bool = True) -> Tensor | None:
-    """Return the logits ``[classes]`` of the first example, None if the output is not a classifier's."""
+def class_logits(model: nn.Module, output: Any, *, example: int = 0, detach: bool = True) -> Tensor | None:
+    """Return the logits ``[classes]`` of one example, None if the output is not a classifier's."""
     names = class_names(model)
     found = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     if found is None and not isinstance(output, Mapping):
         found = next(tensors(output), None)
     if names is None or not isinstance(found, Tensor) or found.ndim != 2 or found.shape[1] != len(names):
         return None
-    return found[0].detach() if detach else found[0]
+    own = found[example]
+    return own.detach() if detach else own
 
 
 def probabilities(model: nn.Module, output: Any) -> dict[str, float]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..tokens import Tokens
 from .classes import class_logits
-from .errors import JtvizError, NoAttentionError
+from .errors import JtvizError, NoAttentionError, OutOfRangeError
 from .flow import tensors
 from .inputs import UNREAD, Prepared, predicted_text, vocabulary
 from .kernels import exactly
@@ -44,6 +44,8 @@ class Asked:
         Bytes of patterns to keep where a model writes its attention out.
     keep_on : torch.device or None
         Where to keep it; where it was computed if None.
+    example : int
+        Which example of a batch.
     """
 
     gradients: bool
@@ -51,6 +53,7 @@ class Asked:
     output: str
     pattern_limit: int
     keep_on: torch.device | None
+    example: int
 
 
 def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, notes: list[str]) -> Trace:
@@ -75,10 +78,13 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
         If the model ran but no attention was seen.
     """
     batch, examples = _batch(prepared)
+    if batch is not None and asked.example >= batch:
+        raise OutOfRangeError(f"example {asked.example} is not there: examples are 0 to {batch - 1}.")
     recorder = Recorder(
         model,
         batch=batch,
         examples=examples,
+        example=asked.example,
         pattern_limit=asked.pattern_limit,
         gradients=asked.gradients,
     )
@@ -95,13 +101,22 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
         )
     by_stage = sort_into_stages(recorder.sites, decoder=_says_decoder(model))
     lengths = match_lengths(by_stage)
-    logits = _logits(output, vocabulary(tokenizer, model), lengths.get("decoder", lengths.get("encoder", 0)))
+    rows = lengths.get("decoder", lengths.get("encoder", 0))
+    logits = _logits(output, vocabulary(tokenizer, model), rows, asked.example)
     target = None
     following = prepared.following_ids
     if recorder.outputs is not None:
         side: Literal["source", "target"] = "source" if prepared.target is None else "target"
         outcome = Outcome(
-            model, output, logits, following, tokenizer, side, "decoder" in lengths, prepared.answer
+            model=model,
+            output=output,
+            logits=logits,
+            following=following,
+            tokenizer=tokenizer,
+            side=side,
+            is_decoder="decoder" in lengths,
+            answer=prepared.answer,
+            example=asked.example,
         )
         target, number = outcome.score(asked.target, asked.output)
         recorder.outputs.differentiate(number)
@@ -117,7 +132,7 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
         notes.append("logits are not kept: tokens times vocabulary is too large")
         logits = None
     if logits is None:
-        logits = class_logits(model, output)
+        logits = class_logits(model, output, example=asked.example)
     if asked.keep_on is not None:
         keep_together(recorder.sites, asked.keep_on)
         logits = None if logits is None else logits.to(asked.keep_on)
@@ -207,9 +222,9 @@ def _says_decoder(model: nn.Module) -> bool:
     return bool(getattr(config, "is_decoder", False)) or setting(model, "n_ctx") is not None
 
 
-def _logits(output: Any, size: int | None, rows: int) -> Tensor | None:
+def _logits(output: Any, size: int | None, rows: int, example: int) -> Tensor | None:
     found = next(tensors(getattr(output, "logits", output)), None)
     if found is None or found.ndim != 3 or found.shape[1] != rows:
         return None
     # A hidden state looks the same, but for its width.
-    return found[0] if found.shape[-1] == size else None
+    return found[example] if found.shape[-1] == size else None

@@ -22,6 +22,7 @@ from .forward import Asked, run
 from .generation import generate_ids
 from .inputs import checked_text, encode, forward_arguments, prepare_inputs, prepare_text
 from .memory import Memory, contents, fingerprint
+from .part import is_int
 from .structure import device_of, is_encoder_decoder
 from .target import TargetLike, checked_output
 from .trace import Trace
@@ -151,6 +152,7 @@ class HookedTransformer:
         inputs: Mapping[str, Any] | Sequence[Any] | Tensor | None = None,
         tokens: Mapping[str, Sequence[str]] | None = None,
         generate: int | None = None,
+        example: int = 0,
         target: TargetLike = None,
         output: str | None = None,
         keep_on: str | torch.device | None = None,
@@ -164,11 +166,13 @@ class HookedTransformer:
         target_text : str, optional
             The answer to read teacher-forced instead of a generated one.
         inputs : dict or tuple, optional
-            Instead of a text: what the forward takes. Of a batch, the first example is shown.
+            Instead of a text: what the forward takes.
         tokens : dict of str to list of str, optional
             With ``inputs``: names for the tokens of ``"encoder"`` and ``"decoder"``; positions if left out.
         generate : int, optional
             How many tokens to generate first: at most 60 for an encoder-decoder, otherwise none.
+        example : int
+            With ``inputs``: which example of a batch is shown.
         target : str, int, dict or callable, optional
             What to differentiate, so that `Trace.gradient` can be asked. Of a classifier: the name or number
             of a class, the likeliest if only `output` is given. Of a model that predicts tokens: a token in
@@ -212,6 +216,8 @@ class HookedTransformer:
         if text is not None and tokens is not None:
             raise JtvizError("tokens= names the tokens of inputs=; a text is named by its tokenizer.")
         checked_output(output)
+        if not is_int(example) or example < 0 or (example and inputs is None):
+            raise JtvizError(f"example= is the number of one example of a batch of inputs=, not {example!r}.")
         gradients = target is not None or output is not None
         if gradients and any(p.is_inference() for p in self.model.parameters()):
             raise JtvizError(
@@ -223,6 +229,7 @@ class HookedTransformer:
             output=output or "logit",
             pattern_limit=self.pattern_limit,
             keep_on=None if keep_on is None else torch.device(keep_on),
+            example=example,
         )
         if generate is not None and generate < 0:
             raise JtvizError(f"generate= is a number of tokens, not {generate!r}.")
@@ -230,7 +237,7 @@ class HookedTransformer:
             if given is not None:
                 checked_text(given, name)
         with self.memory.lock:
-            wanted = (contents(target), asked.output, gradients, asked.pattern_limit, asked.keep_on)
+            wanted = (contents(target), asked.output, gradients, asked.pattern_limit, asked.keep_on, example)
             request = (text, target_text, contents(inputs), contents(tokens), generate, wanted)
             key = (fingerprint(self.model), id(self._tokenizer), request)
             known = self.memory.find(key)
@@ -239,7 +246,7 @@ class HookedTransformer:
                     # Generating is not differentiated.
                     with torch.no_grad():
                         if text is None:
-                            prepared = prepare_inputs(self.model, self._attached(), inputs, tokens)
+                            prepared = prepare_inputs(self.model, self._attached(), inputs, tokens, example)
                         else:
                             prepared = prepare_text(self.model, self.tokenizer, text, target_text, generate)
                     known = run(self.model, self._attached(), prepared, asked, notes)

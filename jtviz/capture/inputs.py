@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..tokens import Tokens, codec
-from .errors import JtvizError
+from .errors import JtvizError, OutOfRangeError
 from .flow import tensors
 from .generation import decoder_begin, generate_ids
 from .structure import accepts, device_of, is_encoder_decoder, is_hugging_face, longest, parameters
@@ -160,7 +160,11 @@ def _placed(model: nn.Module, prepared: Prepared) -> Prepared:
 
 
 def prepare_inputs(
-    model: nn.Module, tokenizer: Any, inputs: Any, tokens: Mapping[str, Sequence[str]] | None
+    model: nn.Module,
+    tokenizer: Any,
+    inputs: Any,
+    tokens: Mapping[str, Sequence[str]] | None,
+    example: int = 0,
 ) -> Prepared:
     """Turn ready-made inputs into one forward pass.
 
@@ -174,6 +178,8 @@ def prepare_inputs(
         Keyword arguments, or positional ones.
     tokens : mapping of str to list of str, or None
         Names for the tokens of ``"encoder"`` and ``"decoder"``.
+    example : int
+        Which example of a batch they name.
     """
     prepared = Prepared(names=named_sides(tokens))
     if isinstance(inputs, Mapping):
@@ -209,17 +215,19 @@ def prepare_inputs(
         target = shift(given["labels"])
     target = target if _are_ids(target) else None
     if tokenizer is not None:
-        prepared.source = Tokens.from_ids(tokenizer, _row(source))
-        prepared.target = None if target is None else Tokens.from_ids(tokenizer, _row(target), "target")
+        prepared.source = Tokens.from_ids(tokenizer, _row(source, example))
+        prepared.target = (
+            None if target is None else Tokens.from_ids(tokenizer, _row(target, example), "target")
+        )
         read = prepared.target if two else prepared.source
         prepared.following = None if read is None else read[1:]
     ids = target if two else source
     prepared.answer = 0 if two else None
     if ids is not None:
         mask = given.get("decoder_attention_mask" if two else "attention_mask")
-        seen = _row(mask) if _are_ids(mask) and mask.shape == ids.shape else [1] * ids.shape[-1]
+        seen = _row(mask, example) if _are_ids(mask) and mask.shape == ids.shape else [1] * ids.shape[-1]
         prepared.following_ids = tuple(
-            i if is_seen else UNREAD for i, is_seen in zip(_row(ids)[1:], seen[1:], strict=True)
+            i if is_seen else UNREAD for i, is_seen in zip(_row(ids, example)[1:], seen[1:], strict=True)
         )
     return prepared
 
@@ -257,5 +265,7 @@ def _are_ids(value: Any) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.ndim in (1, 2) and value.dtype in (torch.int64, torch.int32)
 
 
-def _row(ids: Tensor) -> list[int]:
-    return [int(i) for i in (ids if ids.ndim == 1 else ids[0]).tolist()]
+def _row(ids: Tensor, example: int) -> list[int]:
+    if ids.ndim > 1 and example >= len(ids):
+        raise OutOfRangeError(f"example {example} is not there: examples are 0 to {len(ids) - 1}.")
+    return [int(i) for i in (ids if ids.ndim == 1 else ids[example]).tolist()]

@@ -122,23 +122,27 @@ def _hide(scores: Tensor, hidden: Tensor, fill: float) -> None:
         scores.add_(torch.where(hidden, fill, 0.0))
 
 
-def compact(mask: Tensor | None, queries: int, keys: int, *, is_causal: bool) -> Mask | None:
+def compact(
+    mask: Tensor | None, queries: int, keys: int, *, is_causal: bool, example: int = 0
+) -> Mask | None:
     """Return the smallest equivalent of what ``scaled_dot_product_attention`` was given.
 
     Parameters
     ----------
     mask : Tensor or None
         Boolean (True: may look) or float (added), broadcastable to ``[batch, heads, queries, keys]``.
-        The first example of the batch counts.
     queries, keys : int
         Lengths.
     is_causal : bool
         The kernel's flag: a lower triangle from the top left corner.
+    example : int
+        Which example of the batch counts.
     """
     if mask is None:
         return Rule(causal=True, offset=0, keys=None, fill=-math.inf) if is_causal and keys > 1 else None
     mask = mask.detach()
-    mask = mask.reshape((1,) * (4 - mask.ndim) + tuple(mask.shape))[0]
+    mask = mask.reshape((1,) * (4 - mask.ndim) + tuple(mask.shape))
+    mask = mask[example if len(mask) > 1 else 0]
     for dim in (0, 1):
         # Expanded along heads or queries: one copy says it all.
         if mask.shape[dim] > 1 and mask.stride(dim) == 0:
@@ -241,7 +245,8 @@ def _equal(a: object, b: object) -> bool:
 class MaskBook:
     """The masks of one forward pass, each kept once."""
 
-    def __init__(self) -> None:
+    def __init__(self, example: int = 0) -> None:
+        self._example = example
         self._by_tensor: dict[tuple[object, ...], tuple[Tensor, Mask | None]] = {}
         self._kept: list[Mask] = []
 
@@ -252,7 +257,7 @@ class MaskBook:
             key = (mask.data_ptr(), tuple(mask.shape), mask.stride(), version(mask), queries, keys)
             if key in self._by_tensor:
                 return self._by_tensor[key][1]
-        found = compact(mask, queries, keys, is_causal=is_causal)
+        found = compact(mask, queries, keys, is_causal=is_causal, example=self._example)
         if found is not None:
             found = next((known for known in self._kept if _same(known, found)), found)
             if not any(found is known for known in self._kept):

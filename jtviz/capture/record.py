@@ -38,11 +38,13 @@ class Recorder(TorchFunctionMode):
     model : nn.Module
         The model whose module paths name the sites.
     batch : int or None
-        Examples in the batch, where it is known; the first is kept.
+        Examples in the batch, where it is known.
     pattern_limit : int
         Bytes of patterns to keep where a model writes its attention out.
     examples : sequence of (int, int or None)
         What a leading axis of examples could look like: how many, with how many tokens (None: any).
+    example : int
+        Which example of the batch is kept.
     gradients : bool
         Whether to note the outputs too, so that `outputs` can be differentiated.
 
@@ -63,17 +65,18 @@ class Recorder(TorchFunctionMode):
         batch: int | None,
         pattern_limit: int,
         examples: Sequence[tuple[int, int | None]] = (),
+        example: int = 0,
         gradients: bool = False,
     ) -> None:
         super().__init__()
         self.sites: list[Site] = []
         self.outputs = Outputs() if gradients else None
         self.weights = Multiplications()
-        self._batch, self._examples = batch, examples
+        self._batch, self._examples, self._example = batch, examples, example
         self._flow = Flow()
         self._modules = Modules(model, self._flow, self.sites)
         self._patterns = Patterns(pattern_limit)
-        self._masks = MaskBook()
+        self._masks = MaskBook(example)
         self._head_counts: list[int] = []
         self._claims: list[Claim] = []
 
@@ -153,20 +156,21 @@ class Recorder(TorchFunctionMode):
             scale=given.get("scale") or query.shape[-1] ** -0.5,
             width=value.shape[-1],
         )
-        own_key, own_value = _once(_first(key), _first(value), site.heads)
+        self._has_example(site.batch)
+        own_key, own_value = _once(self._own(key), self._own(value), site.heads)
         site.group = site.heads // len(own_key)
-        site.query, site.key, site.value = _keep([_first(query), own_key, own_value])
+        site.query, site.key, site.value = _keep([self._own(query), own_key, own_value])
         site.mask = self._masks.enter(
             given.get("attn_mask"), site.queries, site.keys, is_causal=bool(given.get("is_causal", False))
         )
         if site.queries > 1 or site.keys > 1:
             site.causal = site.mask is not None and site.mask.causal
         if kernel.found is not None:
-            site.lse, site.lse_from_kernel = _first_rows(kernel.found), True
-        self._claims.append(Claim.of(site, _first(output)))
+            site.lse, site.lse_from_kernel = self._own_rows(kernel.found), True
+        self._claims.append(Claim.of(site, self._own(output)))
         self._add(site)
         if self.outputs is not None:
-            output = self.outputs.watch(site, output, _first)
+            output = self.outputs.watch(site, output, self._own)
         self.weights.await_projection(output, site)
         self._flow.mark(output, bit | site.query_bits | site.key_bits | self._flow.of(value))
         return output
@@ -177,7 +181,9 @@ class Recorder(TorchFunctionMode):
         if pattern.weights.ndim == 3:
             self._refuse_mixed(pattern.weights.shape[0], pattern.weights.shape[1])
         heads = self._head_counts[-1] if self._head_counts else None
-        weights, value, output = pattern.first_example(heads, self._batch)
+        if heads is not None and pattern.weights.ndim == 3:
+            self._has_example(len(pattern.weights) // heads)
+        weights, value, output = pattern.of_example(self._example, heads, self._batch)
         key_bits = self._flow.of(pattern.value)
         site = WrittenSite(
             **self._modules.where(),
@@ -193,6 +199,7 @@ class Recorder(TorchFunctionMode):
             pattern=weights,
             width=value.shape[-1],
         )
+        self._has_example(site.batch)
         site.causal = looks_causal(weights)
         # Heads that share their values share their keys.
         site.group = site.heads // len(_once(value, value, site.heads)[0])
@@ -202,11 +209,36 @@ class Recorder(TorchFunctionMode):
         if self.outputs is not None:
             (site.value,) = _keep([value])
             output = self.outputs.watch(
-                site, output, lambda gradient: pattern.arranged_output(gradient, heads, self._batch)
+                site,
+                output,
+                lambda gradient: pattern.arranged_output(gradient, self._example, heads, self._batch),
             )
         self.weights.await_projection(output, site)
         self._add(site)
         return site, output
+
+    def _own(self, x: Tensor) -> Tensor:
+        """Return ``[heads, tokens, d]`` of the example that is kept."""
+        x = x.detach()
+        if x.ndim == 2:
+            return x[None]
+        if x.ndim == 3:
+            return x
+        x = x if x.ndim == 4 else x.flatten(0, -4)
+        # One for all examples is each example's.
+        return x[self._example if len(x) > 1 else 0]
+
+    def _own_rows(self, lse: Tensor) -> Tensor:
+        """Return the log-sum-exp ``[heads, queries]`` of the example that is kept."""
+        return self._own(lse[..., None])[..., 0].float().contiguous()
+
+    def _has_example(self, parts: int) -> None:
+        """Refuse to take one example of what is no batch of examples."""
+        if self._example and (self._example >= parts or self._batch not in {None, parts}):
+            raise SiteRefusedError(
+                f"{self._modules.path or 'the model'} attends in {parts} parts, and which is example {self._example} cannot be "
+                f"told: trace that example alone."
+            )
 
     def _refuse_mixed(self, leading: int, queries: int) -> None:
         """Refuse one leading axis that may hold examples, heads or both: no number tells which is which."""
@@ -220,6 +252,7 @@ class Recorder(TorchFunctionMode):
                 )
 
     def _add(self, site: Site) -> None:
+        site.example = self._example
         site.name = site.path if site.call == 0 else f"{site.path}#{site.call}"
         if site.causal is None:
             # One token hides nothing from itself; what the module says of itself decides.
@@ -227,21 +260,6 @@ class Recorder(TorchFunctionMode):
             site.causal = said if isinstance(said, bool) else None
         site.watch()
         self.sites.append(site)
-
-
-def _first(x: Tensor) -> Tensor:
-    """Return ``[heads, tokens, d]`` of the first example."""
-    x = x.detach()
-    if x.ndim == 2:
-        return x[None]
-    if x.ndim == 4:
-        return x[0]
-    return x if x.ndim == 3 else x.flatten(0, -4)[0]
-
-
-def _first_rows(lse: Tensor) -> Tensor:
-    """Return the log-sum-exp ``[heads, queries]`` of the first example."""
-    return _first(lse[..., None])[..., 0].float().contiguous()
 
 
 def looks_causal(weights: Tensor) -> bool | None:

@@ -41,7 +41,9 @@ class Site(ABC):
     path, call : str, int
         The parts of the name.
     batch : int
-        Examples in the batch; the first is kept.
+        Examples in the batch.
+    example : int
+        Which of them is kept.
     heads, queries, keys : int
         Shape of the pattern.
     query_bits, key_bits, bit : int
@@ -89,6 +91,7 @@ class Site(ABC):
     value: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
     gradient: Tensor | None = field(default=None, repr=False)
     width: int = 0
+    example: int = 0
     projection: Weight | None = field(default=None, repr=False)
 
     @abstractmethod

@@ -73,6 +73,8 @@ class Outcome:
     answer : int or None
         The first row that predicts a token of an answer (a translation, what was generated or given);
         None where a text was only read.
+    example : int
+        Which example of the batch.
     """
 
     model: nn.Module
@@ -83,6 +85,7 @@ class Outcome:
     side: Any
     is_decoder: bool
     answer: int | None
+    example: int
 
     def score(self, target: TargetLike, output: str) -> tuple[Target, Tensor]:
         """Return what is meant, and the number to differentiate.
@@ -100,7 +103,11 @@ class Outcome:
                 raise JtvizError("target= as a function takes the model's output and returns one number.")
             name = getattr(target, "__name__", "function")
             return Target(name, None, None, "function", number.item()), number.reshape(())
-        classes = None if self.logits is not None else class_logits(self.model, self.output, detach=False)
+        classes = (
+            None
+            if self.logits is not None
+            else class_logits(self.model, self.output, example=self.example, detach=False)
+        )
         if classes is not None:
             return self._of_class(classes, target, output)
         if self.logits is None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Trace(Layout):
     """One forward pass, opened. Made by `HookedTransformer.trace`; compared and hashed by identity.
 
-    Of a batch, it shows the first example.
+    Of a batch, it shows one example.
 
     Attributes
     ----------
@@ -340,7 +340,7 @@ class Trace(Layout):
         if stage == "cross" and "decoder" in self.by_stage:
             sites = self.by_stage["decoder"]
         with exactly(sites[0].kept[0].device):
-            return residual(sites, stage, sites[0].queries, sites[0].batch)
+            return residual(sites, stage, sites[0].queries, sites[0].batch, sites[0].example)
 
     def output_projection(self, stage: str, layer: int) -> Tensor:
         """Return the output projection of a layer's attention, head by head.

@@ -43,18 +43,20 @@ class Pattern:
     output: Tensor
     equation: tuple[str, str, str]
 
-    def first_example(self, heads: int | None, batch: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    def of_example(self, example: int, heads: int | None, batch: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return weights ``[heads, queries, keys]``, values ``[heads, keys, d]`` and the output.
 
         Parameters
         ----------
+        example : int
+            Which example of the batch.
         heads : int or None
             Number of heads where it is known and the leading axis is batch times heads.
         batch : int or None
             Size of the batch, where it is known.
         """
         weights, value, output = (
-            self._arranged(x, own, heads, batch)
+            self._arranged(x, own, example, heads, batch)
             for x, own in zip((self.weights, self.value, self.output), self.equation, strict=True)
         )
         shown = weights.numel() * weights.element_size()
@@ -62,12 +64,12 @@ class Pattern:
             weights = weights.clone()
         return weights, value, output
 
-    def arranged_output(self, x: Tensor, heads: int | None, batch: int | None) -> Tensor:
+    def arranged_output(self, x: Tensor, example: int, heads: int | None, batch: int | None) -> Tensor:
         """Return a tensor of the shape of the output as ``[heads, queries, d]``."""
-        return self._arranged(x, self.equation[2], heads, batch)
+        return self._arranged(x, self.equation[2], example, heads, batch)
 
-    def _arranged(self, x: Tensor, own: str, heads: int | None, batch: int | None) -> Tensor:
-        """Return a tensor with the axes `own` as ``[heads, ..]`` of the first example."""
+    def _arranged(self, x: Tensor, own: str, example: int, heads: int | None, batch: int | None) -> Tensor:
+        """Return a tensor with the axes `own` as ``[heads, ..]`` of one example."""
         weights, value, output = self.equation
         shared = [c for c in weights if c in value and c in output]
         rest = (
@@ -80,8 +82,8 @@ class Pattern:
             # [batch, heads, ..] or, with grouped queries, [batch, key heads, group, ..]
             if batch is not None and x.shape[0] != batch and x.shape[1] == batch:
                 x = x.transpose(0, 1)
-            return x.flatten(1, len(shared) - 1)[0]
-        return x if heads is None else x[:heads]
+            return x.flatten(1, len(shared) - 1)[example if len(x) > 1 else 0]
+        return x if heads is None else x[example * heads : (example + 1) * heads]
 
 
 class Patterns:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import jtviz
 from jtviz.capture import JtvizError, SiteRefusedError, hook
 from jtviz.capture.structure import is_encoder_decoder
+from tests.zoo.families import FAMILIES
 
 
 class Mixed(nn.Module):
@@ -110,3 +111,26 @@ def test_targets_that_may_be_left_out_do_not_make_a_model_an_encoder_decoder() -
 
     assert not is_encoder_decoder(Scored())
     assert is_encoder_decoder(jtviz.demo.translator().model)
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+def test_an_example_of_float_inputs_can_be_chosen(*, need_weights: bool) -> None:
+    layer = nn.MultiheadAttention(16, 4, batch_first=True).eval()
+    x = torch.randn(3, 5, 16)
+    given = {"query": x, "key": x, "value": x, "need_weights": need_weights}
+    wanted = layer(x, x, x, average_attn_weights=False)[1]
+    for example in range(3):
+        trace = hook(layer).trace(inputs=given, example=example)
+        torch.testing.assert_close(trace.attention("encoder", layer=0), wanted[example], atol=1e-6, rtol=0)
+
+
+def test_an_example_that_is_not_there_is_refused() -> None:
+    model = FAMILIES["GPT-2"].build("sdpa")
+    ids = torch.randint(3, 50, (2, 6))
+    with pytest.raises(JtvizError, match="example 2 is not there: examples are 0 to 1"):
+        hook(model).trace(inputs={"input_ids": ids}, example=2)
+    with pytest.raises(JtvizError, match="example= is the number of one example"):
+        hook(model).trace(inputs={"input_ids": ids}, example=-1)
+    layer, x = nn.MultiheadAttention(16, 4, batch_first=True).eval(), torch.randn(2, 5, 16)
+    with pytest.raises(JtvizError, match="which is example 7 cannot be told"):
+        hook(layer).trace(inputs=(x, x, x), example=7)

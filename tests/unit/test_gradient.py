@@ -90,6 +90,24 @@ def test_the_torch_layer_in_both_its_ways(*, need_weights: bool) -> None:
     torch.testing.assert_close(trace.gradient("encoder", layer=0), wanted, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_of_a_batch_the_chosen_example_is_explained(implementation: str) -> None:
+    family = FAMILIES["Llama"]
+    batch = {"input_ids": family.inputs(3, "none")["input_ids"]}
+    alone = {"input_ids": batch["input_ids"][1:2]}
+    model = family.build(implementation)
+    wanted = hook(model).trace(inputs=alone, target=5)
+    found = hook(model).trace(inputs=batch, target=5, example=1)
+    assert found.target is not None
+    assert wanted.target is not None
+    assert found.target.index == wanted.target.index
+    for layer in range(2):
+        gradients = [trace.gradient("decoder", layer=layer) for trace in (found, wanted)]
+        torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(found.hidden("decoder"), wanted.hidden("decoder"), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.probabilities(), wanted.probabilities(), atol=1e-5, rtol=1e-4)
+
+
 class InPlace(nn.Module):
     """A model that changes the output of its attention in place, as libraries do to save memory."""
 

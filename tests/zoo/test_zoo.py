@@ -27,8 +27,8 @@ CASES = [
 ]
 
 
-def reference(family: Family, inputs: dict[str, Tensor]) -> dict[str, list[Tensor]]:
-    """Return the model's own patterns ``[heads, queries, keys]`` of the first example, stage by stage."""
+def reference(family: Family, inputs: dict[str, Tensor], example: int = 0) -> dict[str, list[Tensor]]:
+    """Return the model's own patterns ``[heads, queries, keys]`` of one example, stage by stage."""
     model = family.build("eager")
     with torch.no_grad():
         output = model(**inputs, output_attentions=True)
@@ -36,7 +36,7 @@ def reference(family: Family, inputs: dict[str, Tensor]) -> dict[str, list[Tenso
         found = {stage: getattr(output, f"{stage}_attentions") for stage in ("encoder", "decoder", "cross")}
     else:
         found = {"": output.attentions}
-    return {stage: [layer[0] for layer in layers] for stage, layers in found.items()}
+    return {stage: [layer[example] for layer in layers] for stage, layers in found.items()}
 
 
 def largest_difference(trace: Trace, wanted: dict[str, list[Tensor]], mask: Tensor | None) -> float:
@@ -70,6 +70,15 @@ def test_attention_equals_the_models_own(name: str, implementation: str, padding
     assert largest_difference(trace, reference(family, inputs), mask) < TOLERANCE
     assert max(trace.check().values()) < TOLERANCE
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", [name for name, family in SHOWN.items() if family.batches])
+def test_any_example_of_a_batch_can_be_chosen(name: str) -> None:
+    family = FAMILIES[name]
+    inputs = family.inputs(3, "right")
+    for implementation in family.implementations:
+        trace = hook(family.build(implementation)).trace(inputs=inputs, example=2)
+        assert largest_difference(trace, reference(family, inputs, example=2), None) < TOLERANCE
 
 
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.refused])
