@@ -111,7 +111,7 @@ class Bias:
 
 
 def _of_heads(x: Tensor, heads: Sequence[int]) -> Tensor:
-    return x if len(x) == 1 or len(heads) == len(x) else x[list(heads)]
+    return x if len(x) == 1 or list(heads) == list(range(len(x))) else x[list(heads)]
 
 
 def _hide(scores: Tensor, hidden: Tensor, fill: float) -> None:

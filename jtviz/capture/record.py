@@ -236,8 +236,8 @@ class Recorder(TorchFunctionMode):
         """Refuse to take one example of what is no batch of examples."""
         if self._example and (self._example >= parts or self._batch not in {None, parts}):
             raise SiteRefusedError(
-                f"{self._modules.path or 'the model'} attends in {parts} parts, and which is example {self._example} cannot be "
-                f"told: trace that example alone."
+                f"{self._modules.path or 'the model'} attends in {parts} parts, and which is example "
+                f"{self._example} cannot be told: trace that example alone."
             )
 
     def _refuse_mixed(self, leading: int, queries: int) -> None:

@@ -262,7 +262,7 @@ class FusedSite(Site):
                 _, total, largest = exponentials(self.scores([head], block, self.all_cols)[0])
                 # A row that sees nothing: exp(-inf - 0) is the zero that the kernel returns.
                 self.lse[head, block] = (total.log_() + largest)[:, 0]
-        return torch.stack([take(self.lse[head], rows, 0) for head in heads])
+        return take(self.lse[list(heads)], rows, 1)
 
     def unscaled(self, head: int, rows: Part) -> tuple[Tensor, Tensor]:
         """Return rows of one head before they are divided by their sum, and that sum ``[rows, 1]``."""
