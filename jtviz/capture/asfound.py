@@ -17,7 +17,7 @@ _BY_KERNEL = ("flash", "flex", "paged")
 
 
 @contextmanager
-def as_found(model: nn.Module, *, gradients: bool = False) -> Iterator[list[str]]:
+def as_found(model: nn.Module, *, gradients: bool = False, is_compiled: bool = False) -> Iterator[list[str]]:
     """Put a model into the state for a trace, and back.
 
     Parameters
@@ -26,6 +26,8 @@ def as_found(model: nn.Module, *, gradients: bool = False) -> Iterator[list[str]
         The model.
     gradients : bool
         Whether the forward pass is to be differentiated.
+    is_compiled : bool
+        Whether the model is known to be compiled as a whole.
 
     Yields
     ------
@@ -40,7 +42,7 @@ def as_found(model: nn.Module, *, gradients: bool = False) -> Iterator[list[str]
             stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.set_grad_enabled(gradients))
         stack.enter_context(_attention_implementation(model, notes))
-        stack.enter_context(_eager(model, notes))
+        stack.enter_context(_eager(model, notes, is_compiled=is_compiled))
         if _has_fast_path(model):
             notes.append(
                 "PyTorch's fused fast path for nn.TransformerEncoderLayer is off while tracing: "
@@ -84,12 +86,16 @@ def _attention_implementation(model: nn.Module, notes: list[str]) -> Iterator[No
 
 
 @contextmanager
-def _eager(model: nn.Module, notes: list[str]) -> Iterator[None]:
-    compiled = any(
-        getattr(module, "_compiled_call_impl", None) is not None
-        or hasattr(module, "_torchdynamo_orig_callable")
-        for module in model.modules()
-    ) or any(hasattr(module, "_orig_mod") for module in model.modules())
+def _eager(model: nn.Module, notes: list[str], *, is_compiled: bool) -> Iterator[None]:
+    compiled = (
+        is_compiled
+        or any(
+            getattr(module, "_compiled_call_impl", None) is not None
+            or hasattr(module, "_torchdynamo_orig_callable")
+            for module in model.modules()
+        )
+        or any(hasattr(module, "_orig_mod") for module in model.modules())
+    )
     if not compiled:
         yield
         return

@@ -39,6 +39,8 @@ class HookedTransformer:
         The last few traces, and the lock under which the model runs.
     pattern_limit : int
         Bytes of patterns to keep in one trace of a model that writes its attention out.
+    is_compiled : bool
+        Whether the model was handed over inside of `torch.compile`; it is traced without.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class HookedTransformer:
     """
 
     pattern_limit: int = 1 << 30
+    is_compiled: bool = False
 
     def __init__(self, model: nn.Module, tokenizer: Any = None, memory: Memory | None = None) -> None:
         self.model = model
@@ -242,7 +245,7 @@ class HookedTransformer:
             key = (fingerprint(self.model), id(self._tokenizer), request)
             known = self.memory.find(key)
             if known is None:
-                with as_found(self.model, gradients=gradients) as notes:
+                with as_found(self.model, gradients=gradients, is_compiled=self.is_compiled) as notes:
                     # Generating is not differentiated.
                     with torch.no_grad():
                         if text is None:
@@ -293,7 +296,7 @@ def hook(model: Any, tokenizer: Any = None) -> HookedTransformer:
         tokenizer = getattr(model, "tokenizer", None) if tokenizer is None else tokenizer
         model = model.model
     # torch.compile(model) is a wrapper; a trace runs uncompiled, so the names are those inside.
-    model = getattr(model, "_orig_mod", model)
+    outer, model = model, getattr(model, "_orig_mod", model)
     if not isinstance(model, nn.Module):
         raise JtvizError(f"jtviz opens a torch.nn.Module or a pipeline, not {type(model).__name__}.")
     if tokenizer is not None:
@@ -306,5 +309,6 @@ def hook(model: Any, tokenizer: Any = None) -> HookedTransformer:
         if found is None or not found.reads_with(tokenizer):
             memory = memory if known is tokenizer else Memory(memory.lock)
             found = HookedTransformer(model, tokenizer, memory)
+        found.is_compiled |= outer is not model
         _hooked[model] = (weakref.ref(found), found.memory, tokenizer)
         return found

@@ -8,6 +8,7 @@ from jtviz.capture import Trace, hook
 from jtviz.capture.site import FusedSite
 
 from .families import FAMILIES, Family
+from .plain import PLAIN, Plain
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "coverage.md"
 ABSENT = "not in the model"
@@ -25,6 +26,27 @@ on either side, whose own rows mean nothing and are left out. The table is of
 
 | family | sdpa | eager | stages | examples of a batch | peculiar |
 |---|---|---|---|---|---|
+"""
+BETWEEN = """
+Models written with PyTorch alone:
+
+| model | how | stages | peculiar | the trace says |
+|---|---|---|---|---|
+"""
+END = """
+## What a saved trace can show
+
+`trace.save(path)` keeps what was computed, and `jtviz.load(path)` opens it without the model:
+
+| question | needs | in the file |
+|---|---|---|
+| `attention`, `overview`, every way of drawing attention | queries, keys, masks (or patterns) | always |
+| `hidden` (residual stream) | the stream | where the model has numbered blocks |
+| `probabilities`, `tokens[...].probability` | logits | where the model predicts tokens, up to 256 MiB |
+| `gradient` | values, gradients at the sites | where the trace was taken with `target=` or `output=` |
+| `output_projection` (what each head adds) | W_O of each layer | with `along=["output_projections"]` |
+| `unembedding` (from a stream to logits) | the last weight | with `along=["unembedding"]` |
+| another text, generating, `classify` | the model | never |
 """
 
 
@@ -45,13 +67,23 @@ def row(name: str, family: Family) -> str:
     }
     cells = [kinds(traces[i]) if i in traces else ABSENT for i in ("sdpa", "eager")]
     stages = ", ".join(traces["eager"].stages)
-    batch = "the first is shown" if family.batches else "one at a time"
+    batch = "any can be chosen" if family.batches else "one at a time"
     return f"| {name} | {cells[0]} | {cells[1]} | {stages} | {batch} | {family.peculiar} |"
+
+
+def plain_row(name: str, plain: Plain) -> str:
+    """Return one line of the table of plain models."""
+    model, inputs = plain.made()
+    trace = hook(model).trace(inputs=inputs)
+    notes = "; ".join(trace.notes)
+    return f"| {name} | {kinds(trace)} | {', '.join(trace.stages)} | {plain.peculiar} | {notes} |"
 
 
 def page() -> str:
     """Return the whole page."""
-    return HEAD + "\n".join(row(name, family) for name, family in FAMILIES.items()) + "\n"
+    families = "\n".join(row(name, family) for name, family in FAMILIES.items())
+    plain = "\n".join(plain_row(name, made) for name, made in PLAIN.items())
+    return f"{HEAD}{families}\n{BETWEEN}{plain}\n{END}"
 
 
 if __name__ == "__main__":

@@ -6,15 +6,17 @@ The reference is ``output_attentions`` of the same weights built with ``attn_imp
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jtviz.capture import JtvizError, Trace, hook
 
 from . import table
 from .families import FAMILIES, LENGTH, WINDOW, Family
+from .plain import PLAIN, HandWritten
 
 TOLERANCE = 1e-5
 SHOWN = {name: family for name, family in FAMILIES.items() if family.refused is None}
@@ -103,6 +105,35 @@ def test_sinks_take_a_share_of_every_row() -> None:
     trace = hook(family.build("eager")).trace(inputs=family.inputs(1, "none"))
     for layer in range(2):
         assert trace.attention("decoder", layer=layer).sum(-1).max() < 0.99
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_plain_models_equal_what_their_layers_say_of_themselves(name: str) -> None:
+    model, inputs = PLAIN[name].made()
+    trace = hook(model).trace(inputs=inputs)
+    wanted: list[Tensor] = []
+
+    def ask(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        handles[layer].remove()
+        given = {**kwargs, "need_weights": True, "average_attn_weights": False}
+        wanted.append(layer(*args, **given)[1][0])
+
+    inner = getattr(model, "_orig_mod", model)
+    layers = [layer for layer in inner.modules() if isinstance(layer, nn.MultiheadAttention)]
+    handles: dict[nn.Module, Any] = {
+        layer: layer.register_forward_pre_hook(ask, with_kwargs=True) for layer in layers
+    }
+    with torch.no_grad():
+        inner(**inputs)
+    if isinstance(inner, HandWritten):
+        wanted.append(inner.pattern[0])
+    found = [trace.attention(s, layer=i) for s in trace.stages for i in range(trace.layers(s))]
+    assert len(found) == len(wanted) > 0
+    for pattern in wanted:
+        close = [
+            f for f in found if f.shape == pattern.shape and float((f - pattern).abs().max()) < TOLERANCE
+        ]
+        assert close, "a pattern that the model has is not in the trace"
 
 
 def test_thirty_four_families_are_shown() -> None:
