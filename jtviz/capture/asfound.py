@@ -72,17 +72,27 @@ def _random_state(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _attention_implementation(model: nn.Module, notes: list[str]) -> Iterator[None]:
-    now = getattr(getattr(model, "config", None), "_attn_implementation", None)
+    now = _implementations(getattr(model, "config", None))
     switch: Any = getattr(model, "set_attn_implementation", None)
-    if not isinstance(now, str) or not any(word in now for word in _BY_KERNEL) or switch is None:
+    by_kernel = sorted({name for name in now.values() if any(word in name for word in _BY_KERNEL)})
+    if not by_kernel or switch is None:
         yield
         return
     switch("sdpa")
-    notes.append(f"traced under sdpa instead of {now}: outputs agree to rounding")
+    notes.append(f"traced under sdpa instead of {' and '.join(by_kernel)}: outputs agree to rounding")
     try:
         yield
     finally:
-        switch(now)
+        switch(now if len(now) > 1 else now[""])
+
+
+def _implementations(config: Any) -> dict[str, str]:
+    """Return the attention implementation of a model (under an empty name) and of each of its parts."""
+    parts = {name: getattr(config, name, None) for name in getattr(config, "sub_configs", ())}
+    found = {
+        name: getattr(part, "_attn_implementation", None) for name, part in {"": config, **parts}.items()
+    }
+    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
 @contextmanager
