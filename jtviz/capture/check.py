@@ -146,6 +146,9 @@ def check_fused(claims: Sequence[Claim]) -> None:
     """
     # What was changed in place since is refused where it is looked at, by its own sentence.
     unchanged = [claim for claim in claims if not claim.site.is_changed]
+    for claim in claims:
+        if claim.site.is_changed:
+            claim.site.difference = math.nan
     for _, alike in itertools.groupby(unchanged, key=lambda claim: claim.kind):
         for few in _few(list(alike)):
             with exactly(few[0].output.device):

@@ -120,7 +120,9 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
         )
         target, number = outcome.score(asked.target, asked.output)
         recorder.outputs.differentiate(number)
-    logits = None if logits is None else logits.detach()
+    if logits is not None:
+        # A view would keep the logits of the whole batch alive.
+        logits = logits.detach() if batch in {None, 1} else logits.detach().clone()
     tokens = _tokens(prepared, lengths)
     predicts, chances = None, None
     if "decoder" in lengths:
@@ -136,9 +138,8 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
     if asked.keep_on is not None:
         keep_together(recorder.sites, asked.keep_on)
         logits = None if logits is None else logits.to(asked.keep_on)
-    weights = recorder.weights
-    is_last = logits is not None and logits.ndim == 2 and weights.last_size == logits.shape[-1]
-    unembedding = weights.last if is_last else None
+    predicts_tokens = logits is not None and logits.ndim == 2
+    unembedding = recorder.weights.last(logits.shape[-1]) if predicts_tokens and logits is not None else None
     return Trace(tokens, predicts, logits, tuple(notes), by_stage, chances, target, unembedding)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .errors import JtvizError
 from .site import Site
 
 
@@ -34,6 +35,11 @@ class Outputs:
         arrange : callable
             Takes a gradient of that shape to ``[heads, queries, d]`` of the first example.
         """
+        if not torch.is_grad_enabled():
+            raise JtvizError(
+                f"{site.name} runs without gradients (the model turns them off, or checkpoints its layers): "
+                f"trace without target= and output=, or turn that off first."
+            )
         if not output.requires_grad:
             # The weights are frozen: what depends on this site is differentiated all the same.
             output.requires_grad_()
@@ -51,5 +57,5 @@ class Outputs:
             else [torch.zeros_like(output) for output in outputs]
         )
         for (site, _, arrange), gradient in zip(self._seen, found, strict=True):
-            site.gradient = arrange(gradient).detach()
+            site.gradient = arrange(gradient).detach().clone()
         self._seen.clear()

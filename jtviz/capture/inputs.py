@@ -225,10 +225,16 @@ def prepare_inputs(
     prepared.answer = 0 if two else None
     if ids is not None:
         mask = given.get("decoder_attention_mask" if two else "attention_mask")
-        seen = _row(mask, example) if _are_ids(mask) and mask.shape == ids.shape else [1] * ids.shape[-1]
+        seen = [1] * ids.shape[-1]
+        if isinstance(mask, Tensor) and mask.shape == ids.shape:
+            seen = _row(mask.ne(0).long(), example)
         prepared.following_ids = tuple(
             i if is_seen else UNREAD for i, is_seen in zip(_row(ids, example)[1:], seen[1:], strict=True)
         )
+    labels = given.get("labels")
+    if two and _are_ids(labels) and labels.ndim == 2:
+        # What the model itself is scored against: the last label, too, and padding as it marks it.
+        prepared.following_ids = tuple(_row(labels, example))
     return prepared
 
 

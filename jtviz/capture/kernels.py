@@ -61,5 +61,10 @@ def unseen() -> Any:
 @contextmanager
 def exactly(device: torch.device) -> Iterator[None]:
     """Compute in float32 whatever autocast says, and without gradients."""
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+    # What a trace keeps is used outside of inference mode too.
+    with (
+        torch.inference_mode(mode=False),
+        torch.no_grad(),
+        torch.autocast(device.type, enabled=False),
+    ):
         yield

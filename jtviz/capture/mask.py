@@ -19,7 +19,7 @@ from torch import Tensor
 from .change import version
 from .part import Part, positions, take
 
-_HIDES = -1e3  # a constant lower than this hides a key (libraries use -1e4, -1e9, finfo.min and -inf)
+HIDES = -1e3  # a constant lower than this hides a key (libraries use -1e4, -1e9, finfo.min and -inf)
 
 
 class Mask(Protocol):
@@ -154,9 +154,9 @@ def compact(
     hidden = mask == fill
     if fill == 0 and float(mask.max()) == 0:
         return None
-    if fill < _HIDES and bool((hidden | (mask == 0)).all()):
+    if fill < HIDES and bool((hidden | (mask == 0)).all()):
         return _boolean(hidden, queries, fill)
-    return _bias(mask, hidden if fill < _HIDES else None, queries)
+    return _bias(mask, mask < HIDES if fill < HIDES else None, queries)
 
 
 def _boolean(hidden: Tensor, queries: int, fill: float) -> Mask | None:

@@ -59,17 +59,25 @@ def fingerprint(model: nn.Module) -> Hashable:
     weights: list[tuple[int, int, int]] = []
     settings: list[tuple[str, object]] = []
     hooks: list[int] = []
+    numbers: list[float] = []
     for module in model.modules():
         for name, value in vars(module).items():
             if name in {"_parameters", "_buffers"}:
-                weights += [(_serial(t), t.data_ptr(), version(t)) for t in value.values() if t is not None]
+                held = [t for t in value.values() if t is not None]
+                weights += [(_serial(t), t.data_ptr(), version(t)) for t in held]
+                # Fused optimisers do not count what they change: one number of each weight tells.
+                numbers += [float(t.detach()[(0,) * t.ndim]) for t in held if t.numel() and not t.is_meta]
             elif name in {"_forward_hooks", "_forward_pre_hooks"}:  # torch has no public list of hooks
                 hooks += value
+            elif isinstance(value, Tensor):
+                weights.append((_serial(value), value.data_ptr(), version(value)))
             elif (name != "training" and isinstance(value, _PLAIN)) or name == "forward":
                 settings.append((name, value))
-    casting = (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda"))
+    casting = tuple(
+        (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")
+    )
     implementation = getattr(getattr(model, "config", None), "_attn_implementation", None)
-    return hash((tuple(weights), tuple(hooks), tuple(settings), casting, implementation))
+    return hash((tuple(weights), tuple(hooks), tuple(numbers), tuple(settings), casting, implementation))
 
 
 _serials: WeakIdKeyDictionary = WeakIdKeyDictionary()

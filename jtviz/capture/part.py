@@ -77,7 +77,12 @@ def chosen(given: object, count: int, what: str, where: str, device: torch.devic
             return slice(wanted.start, max(wanted.start, wanted.stop))
         return torch.tensor(list(wanted), dtype=torch.long, device=device)
     if isinstance(given, Sequence) and not isinstance(given, str):
-        listed = [int(i) for i in given]
+        if given and all(isinstance(i, bool) for i in given) and len(given) == count:
+            listed = [i for i, is_chosen in enumerate(given) if is_chosen]
+        elif all(is_int(i) for i in given):
+            listed = [int(i) for i in given]
+        else:
+            raise JtvizError(f"{what} must be whole numbers, or one True or False for each, not {given!r}.")
     elif isinstance(given, SupportsIndex) and is_int(given):
         listed = [given.__index__()]
     else:

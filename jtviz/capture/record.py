@@ -171,7 +171,7 @@ class Recorder(TorchFunctionMode):
         self._add(site)
         if self.outputs is not None:
             output = self.outputs.watch(site, output, self._own)
-        self.weights.await_projection(output, site)
+        self.weights.await_projection(output, site, self._own(output)[:, 0].flatten())
         self._flow.mark(output, bit | site.query_bits | site.key_bits | self._flow.of(value))
         return output
 
@@ -213,7 +213,8 @@ class Recorder(TorchFunctionMode):
                 output,
                 lambda gradient: pattern.arranged_output(gradient, self._example, heads, self._batch),
             )
-        self.weights.await_projection(output, site)
+        own = pattern.arranged_output(output, self._example, heads, self._batch)
+        self.weights.await_projection(output, site, own[:, 0].flatten())
         self._add(site)
         return site, output
 

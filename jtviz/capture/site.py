@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .change import version
 from .errors import JtvizError, SiteRefusedError
+from .mask import HIDES
 from .part import Part, positions, size, take, whole
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ class FusedSite(Site):
         if self.mask is not None and self.mask.causal and self.queries == self.keys:
             cols = slice(0, int(positions(rows, self.query.device).max()) + 1)
         weights, total, largest = exponentials(self.scores([head], rows, cols)[0])
-        if cols.stop < self.keys and bool((largest < _SUNKEN).any()):
+        if cols.stop < self.keys and bool((largest < HIDES / 2).any()):
             # Padding hidden with a finite constant looks at everything, later keys too.
             weights, total, _ = exponentials(self.scores([head], rows, self.all_cols)[0])
         return weights, total

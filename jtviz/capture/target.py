@@ -101,6 +101,11 @@ class Outcome:
             number: object = target(self.output)
             if not isinstance(number, Tensor) or number.numel() != 1:
                 raise JtvizError("target= as a function takes the model's output and returns one number.")
+            if not number.requires_grad:
+                raise JtvizError(
+                    "target= as a function returned a number that cannot be differentiated: compute it from "
+                    "the output without argmax, item() or detach()."
+                )
             name = getattr(target, "__name__", "function")
             return Target(name, None, None, "function", number.item()), number.reshape(())
         classes = (
@@ -153,7 +158,8 @@ class Outcome:
         else:
             row = self._row_that_predicts(wanted, self.answer)
         if wanted is None:
-            following = self.following or ()
+            # An encoder predicts each token in its place, not the one after it.
+            following = (self.following or ()) if self.is_decoder else ()
             known = row < len(following) and following[row] != UNREAD
             index = following[row] if known else int(logits[row].argmax())
         else:

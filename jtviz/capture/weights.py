@@ -43,7 +43,8 @@ class Weight:
     ) -> None:
         is_parameter = isinstance(held, nn.Parameter)
         self._read: Callable[[], Tensor | None] = weakref.ref(held) if is_parameter else lambda: held
-        self._transposed, self._version, self._first_look = transposed, version(held), first_look
+        self._transposed, self._first_look = transposed, first_look
+        self._seen = (version(held), held.data_ptr(), _sample(held))
 
     def read(self, what: str) -> Tensor:
         """Return the weight ``[in, out]``.
@@ -58,7 +59,7 @@ class Weight:
         held = self._read()
         if held is None:
             raise JtvizError(f"{what} went with the model: keep the model, or save the trace with along=.")
-        if version(held) != self._version:
+        if (version(held), held.data_ptr(), _sample(held)) != self._seen:
             raise SiteRefusedError(f"{what} was changed since the trace: trace again.")
         if self._first_look is not None:
             self._first_look()
@@ -67,41 +68,83 @@ class Weight:
         return held.T if self._transposed else held
 
 
+def _sample(weight: Tensor) -> tuple[float, ...]:
+    """Return a few numbers of a weight: fused optimisers change it without raising its version."""
+    if weight.is_meta:
+        return ()
+    flat = weight.detach().reshape(-1)
+    return tuple(flat[:: max(1, len(flat) // 8)][:8].float().tolist())
+
+
 class Multiplications:
-    """Follow the outputs of attention to the weight that they are multiplied with first."""
+    """Follow the outputs of attention to the weight that they are multiplied with, if that is all."""
 
     def __init__(self) -> None:
-        self.last: Weight | None = None
-        self.last_size = 0
-        self._open: dict[int, tuple[weakref.ref[Tensor], Site]] = {}
+        self._last: tuple[weakref.ref[nn.Parameter], bool, int] | None = None
+        self._open: dict[int, tuple[weakref.ref[Tensor], Site, Tensor]] = {}
+        self._done: set[int] = set()
 
-    def await_projection(self, output: Tensor, site: Site) -> None:
-        """Follow the output of a site."""
-        self._open[id(output)] = (weakref.ref(output), site)
+    def last(self, size: int) -> Weight | None:
+        """Return the weight of the last multiplication, if it gave this many numbers."""
+        if self._last is None or self._last[2] != size:
+            return None
+        held = self._last[0]()
+        return None if held is None else Weight(held, transposed=self._last[1])
+
+    def await_projection(self, output: Tensor, site: Site, row: Tensor) -> None:
+        """Follow the output of a site; `row` is its first query's, ``[heads * d]``."""
+        self._open[id(output)] = (weakref.ref(output), site, row)
 
     def follow(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
         """Take note of one torch function."""
         if func in _ARRANGES:
-            if self._open and isinstance(result, Tensor) and (site := self._site(args[0])) is not None:
-                self.await_projection(result, site)
+            found = self._found(args[0])
+            if found is not None and isinstance(result, Tensor):
+                self.await_projection(result, *found)
             return
-        found = _factors(func, args, kwargs)
-        if found is None:
+        factors = _factors(func, args, kwargs)
+        if factors is None:
+            for given in args if self._open else ():
+                self._use_otherwise(given)
             return
-        given, weight, transposed = found
+        given, weight, transposed = factors
         base = weight._base if isinstance(weight, Tensor) else None  # noqa: SLF001 - no public name for it
         if isinstance(base, nn.Parameter) and base.ndim == 2 and weight.shape == base.T.shape:
             # Falcon multiplies with ``weight.T``.
             weight, transposed = base, transposed == (weight.stride() == base.stride())
-        if isinstance(weight, nn.Parameter) and weight.ndim == 2:
-            self.last, self.last_size = Weight(weight, transposed=transposed), result.shape[-1]
-            site = self._site(given)
-            if site is not None and given.shape[-1] == site.heads * site.width and site.projection is None:
-                site.projection = self.last
+        if not isinstance(weight, nn.Parameter) or weight.ndim != 2:
+            return
+        self._last = (weakref.ref(weight), transposed, result.shape[-1])
+        found = self._found(given)
+        if found is None:
+            return
+        site, row = found
+        if site.bit in self._done:
+            # A second product of the same output (LoRA, a gate): the first alone is not what heads add.
+            site.projection = None
+            return
+        self._done.add(site.bit)
+        if _lies_in(given, site, row):
+            site.projection = Weight(weight, transposed=transposed)
 
-    def _site(self, tensor: Any) -> Site | None:
+    def _use_otherwise(self, given: Any) -> None:
+        found = self._found(given)
+        if found is not None:
+            found[0].projection = None
+            self._done.add(found[0].bit)
+
+    def _found(self, tensor: Any) -> tuple[Site, Tensor] | None:
         found = self._open.get(id(tensor))
-        return found[1] if found is not None and found[0]() is tensor else None
+        return found[1:] if found is not None and found[0]() is tensor else None
+
+
+def _lies_in(given: Tensor, site: Site, row: Tensor) -> bool:
+    """Whether the heads of a site lie side by side in what is multiplied, whichever axis comes first."""
+    if given.shape[-1] != len(row):
+        return False
+    rows = given.detach().reshape(-1, len(row))
+    places = {site.example * site.queries, site.example}
+    return any(place < len(rows) and torch.equal(rows[place], row) for place in places)
 
 
 def _factors(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Tensor, Any, bool] | None:
