@@ -142,6 +142,11 @@ class Recorder(TorchFunctionMode):
         query, key, value = (given[name] for name in names[:3])
         if query.ndim == 3:
             self._refuse_mixed(query.shape[0], query.shape[1])
+        if query.ndim > 4 and query.shape[:-3].numel() != self._batch:
+            raise SiteRefusedError(
+                f"{self._modules.path or 'the model'} has several axes before its tokens, and which of them "
+                f"are heads cannot be told: let it attend over [examples, heads, tokens, width]."
+            )
         bit = self._flow.new_bit()
         site = FusedSite(
             **self._modules.where(),

@@ -71,7 +71,8 @@ class Pattern:
     def _arranged(self, x: Tensor, own: str, example: int, heads: int | None, batch: int | None) -> Tensor:
         """Return a tensor with the axes `own` as ``[heads, ..]`` of one example."""
         weights, value, output = self.equation
-        shared = [c for c in weights if c in value and c in output]
+        # In the order of the values: they have examples before heads where weights may not.
+        shared = [c for c in value if c in weights and c in output]
         rest = (
             [c for c in weights if c in output and c not in value]  # queries
             + [c for c in weights if c in value and c not in output]  # keys

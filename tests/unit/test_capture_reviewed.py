@@ -168,3 +168,25 @@ def test_rows_are_chosen_by_true_and_false_as_in_numpy() -> None:
     wrong: Any = [0.9]
     with pytest.raises(JtvizError, match="head must be whole numbers"):
         trace.attention("encoder", layer=0, head=wrong)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_heads_before_examples_in_einsum_are_told_by_the_values(batch: int) -> None:
+    class HeadsFirst(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            heads = torch.unflatten(x, -1, (2, 4))
+            self.pattern = torch.einsum("bqhd,bkhd->hbqk", heads, heads).softmax(-1)
+            return torch.einsum("hbqk,bkhd->bqhd", self.pattern, heads)
+
+    model = HeadsFirst()
+    trace = hook(model).trace(inputs=(torch.randn(batch, 5, 8),), example=batch - 1)
+    torch.testing.assert_close(trace.attention("encoder", layer=0), model.pattern[:, batch - 1])
+
+
+def test_heads_in_several_axes_are_refused_not_lost() -> None:
+    class Grouped(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(x, x[:, :, :1], x[:, :, :1])
+
+    with pytest.raises(JtvizError, match="which of them are heads cannot be told"):
+        hook(Grouped()).trace(inputs=(torch.randn(1, 2, 2, 5, 4),))
