@@ -18,9 +18,7 @@ from torch import Tensor
 
 from .errors import SiteRefusedError
 from .kernels import exactly
-from .site import STREAM, FusedSite, Site, WrittenSite, normalise
-
-_UNREAD = -1e4  # a row whose log-sum-exp is below this is never read from it: see `FusedSite.tile`
+from .site import STREAM, SUNKEN, FusedSite, Site, WrittenSite, normalise
 
 
 @dataclass(frozen=True)
@@ -203,7 +201,7 @@ def _check_alike(claims: Sequence[Claim]) -> None:
     if first.lse is not None:
         given = torch.stack([site.lse.index_select(1, rows) for site in sites if site.lse is not None])
         slack = 1e-4 * wanted.abs().clamp(1, 100)
-        wrong = ((given - wanted).abs() > slack) & (wanted > _UNREAD)
+        wrong = ((given - wanted).abs() > slack) & (wanted > SUNKEN)
         for site, dropped in zip(sites, wrong.flatten(1).any(1).tolist(), strict=True):
             if dropped:
                 site.lse, site.lse_from_kernel = None, False

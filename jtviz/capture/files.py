@@ -23,7 +23,7 @@ from ..tokens import Tokens
 from .blocks import BlockCall
 from .errors import JtvizError, SiteRefusedError
 from .mask import Bias, Diagonals, Mask, Packed, Rule
-from .site import FusedSite, Site, WrittenSite
+from .site import HELD, FusedSite, Site, WrittenSite
 from .stages import STAGES, Stage
 from .target import Target
 from .trace import Trace
@@ -37,8 +37,6 @@ _PLAIN = (
     "name", "path", "call", "batch", "heads", "queries", "keys", "causal", "difference", "tolerance", "group",
     "sums", "width",
 )  # fmt: skip
-_HELD = ("query", "key", "value", "pattern", "lse", "gradient")
-
 Made = TypeVar("Made")
 
 
@@ -143,7 +141,7 @@ def _describe(
     site: Site, name: str, tensors: dict[str, Tensor], known: list[Mask], masks: list[dict[str, Any]]
 ) -> dict[str, Any]:
     said = {field: getattr(site, field) for field in _PLAIN}
-    held = [part for part in _HELD if isinstance(getattr(site, part, None), Tensor)]
+    held = [part for part in HELD if isinstance(getattr(site, part, None), Tensor)]
     if isinstance(site, WrittenSite) and site.gradient is None:
         held.remove("value")
     tensors.update({f"{name}.{part}": getattr(site, part) for part in held})

@@ -33,7 +33,7 @@ class Outputs:
         output : Tensor
             What the kernel returned, as the model has it.
         arrange : callable
-            Takes a gradient of that shape to ``[heads, queries, d]`` of the first example.
+            Takes a gradient of that shape to ``[heads, queries, d]`` of the example that is kept.
         """
         if not torch.is_grad_enabled():
             raise JtvizError(

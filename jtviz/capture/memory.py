@@ -53,8 +53,9 @@ class Memory:
 def fingerprint(model: nn.Module) -> Hashable:
     """Return something that changes when weights, hooks or the attention implementation change.
 
-    Weights are told by object, address and version, which every in-place operation raises (but one
-    through ``.data`` does not); settings are the plain attributes of the modules.
+    Weights are told by object, address, version (which every in-place operation raises, but one through
+    ``.data`` or by a fused optimiser) and their first number; settings are the plain attributes of the
+    modules.
     """
     weights: list[tuple[int, int, int]] = []
     settings: list[tuple[str, object]] = []

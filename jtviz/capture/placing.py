@@ -10,9 +10,7 @@ from torch import Tensor
 
 from .blocks import BlockCall
 from .mask import Mask
-from .site import FusedSite, Site
-
-_HELD = ("query", "key", "value", "pattern", "lse", "gradient")
+from .site import HELD, FusedSite, Site
 
 
 def keep_together(sites: Sequence[Site], device: torch.device) -> None:
@@ -29,7 +27,7 @@ def keep_together(sites: Sequence[Site], device: torch.device) -> None:
     blocks: dict[int, BlockCall] = {}
     for site in sites:
         site.unchanged()
-        for name in _HELD:
+        for name in HELD:
             held = getattr(site, name, None)
             if isinstance(held, Tensor):
                 setattr(site, name, held.to(device))

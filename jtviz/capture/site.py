@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 STREAM = 1 << 22
 """Scores held at once while streaming: 16 MiB of float32."""
 
-_SUNKEN = -1e4  # a row whose log-sum-exp is this low was hidden with a finite constant: see `FusedSite.tile`
+SUNKEN = -1e4
+"""A row whose log-sum-exp is this low was hidden with a finite constant: see `FusedSite.tile`."""
+
+HELD = ("query", "key", "value", "pattern", "lse", "gradient")
+"""Names of the tensors that a site of either kind may have of its own."""
 
 
 @dataclass(eq=False)
@@ -125,11 +129,6 @@ class Site(ABC):
     def all_heads(self) -> range:
         """Every query head."""
         return range(self.heads)
-
-    @property
-    def all_rows(self) -> slice:
-        """Every query."""
-        return slice(0, self.queries)
 
     @property
     def all_cols(self) -> slice:
@@ -245,7 +244,7 @@ class FusedSite(Site):
         if whole(cols, self.keys):
             return normalise(self.scores(heads, rows, cols))
         lse = self.log_sum_exp(heads, rows)
-        if bool((lse < _SUNKEN).any()):
+        if bool((lse < SUNKEN).any()):
             # finfo.min swallows the scores it is added to: such a row is even, but its log-sum-exp
             # cannot say over how many keys.
             return take(normalise(self.scores(heads, rows, self.all_cols)), cols, 2)

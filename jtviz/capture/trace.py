@@ -39,7 +39,7 @@ class Trace(Layout):
         for the last row of a translation the end token, of a language model its most likely token.
         None where nothing is predicted.
     logits : Tensor or None
-        ``[rows, vocabulary]`` of the first example, as the model returned them; ``[classes]`` of a
+        ``[rows, vocabulary]`` of the example, as the model returned them; ``[classes]`` of a
         classifier.
     notes : tuple of str
         What had to run otherwise than in an untraced forward, one sentence each.
