@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from ..tokens.errors import JtvizError, TokenizerNotFoundError
-
-
-class OutOfRangeError(JtvizError, IndexError):
-    """A layer, head, row or column that is not there; the message says which are."""
+from ..tokens.errors import JtvizError, OutOfRangeError, TokenizerNotFoundError
 
 
 class NoAttentionError(JtvizError):

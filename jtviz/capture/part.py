@@ -51,7 +51,8 @@ def plain(given: object) -> object:
 
 def is_int(value: object) -> bool:
     """Return whether this is a whole number, of Python, NumPy or torch."""
-    return hasattr(value, "__index__") and not isinstance(value, bool)
+    # Arrays of any shape have the method, too.
+    return hasattr(value, "__index__") and not isinstance(value, bool) and not getattr(value, "shape", ())
 
 
 def stretch(given: object, count: int, name: str) -> slice:

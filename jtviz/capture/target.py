@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..tokens import Tokens, codec
+from ..tokens import find_token, label
 from .classes import class_logits, class_names
 from .errors import JtvizError, OutOfRangeError
 from .inputs import UNREAD
+from .part import is_int, plain
 
 OUTPUTS = ("logit", "log_prob", "prob", "loss")
 
-TargetLike = int | str | Mapping[str, int | str] | Callable[[Any], Tensor] | None
+TargetLike = SupportsIndex | str | Mapping[str, SupportsIndex | str] | Callable[[Any], Tensor] | None
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Outcome:
         ``[rows, vocabulary]``, where it predicts tokens.
     following : sequence of int or None
         Ids of the tokens that the rows predict, as far as known.
+    read : sequence of bool or None
+        Whether each row reads a token, not padding; None where all do.
     tokenizer : object or None
         Knows the ids of tokens.
     side : {"source", "target"}
@@ -81,6 +84,7 @@ class Outcome:
     output: Any
     logits: Tensor | None
     following: Sequence[int] | None
+    read: Sequence[bool] | None
     tokenizer: Any
     side: Any
     is_decoder: bool
@@ -108,6 +112,7 @@ class Outcome:
                 )
             name = getattr(target, "__name__", "function")
             return Target(name, None, None, "function", number.item()), number.reshape(())
+        target = _in_plain_types(target)
         classes = (
             None
             if self.logits is not None
@@ -132,7 +137,7 @@ class Outcome:
             if target not in names:
                 raise OutOfRangeError(f"class {target!r} is not there: choose from {', '.join(names)}.")
             index = names.index(target)
-        elif isinstance(target, int):
+        elif is_int(target):
             if not 0 <= target < len(logits):
                 raise OutOfRangeError(f"class {target} is not there: classes are 0 to {len(logits) - 1}.")
             index = target
@@ -147,19 +152,23 @@ class Outcome:
             raise JtvizError(f"target= as a mapping has a 'row' and a 'token', not {min(unknown)!r}.")
         if isinstance(target, str):
             given["token"] = target
-        elif isinstance(target, int):
+        elif is_int(target):
             given["row"] = target
         elif target is not None and not isinstance(target, Mapping):
             raise JtvizError("target= is a token, the number of a row, or {'row': ..., 'token': ...}.")
         token = given.get("token")
-        wanted = None if token is None else self._id(token, logits.shape[1])
+        # An encoder predicts each token in its place, not the one after it.
+        following = (self.following or ()) if self.is_decoder else ()
+        likely = [i for i in following[self.answer or 0 :] if i != UNREAD]
+        if "row" in given:
+            row = self._row(given["row"], len(logits))
+            likely = [i for i in following[row : row + 1] if i != UNREAD]
+        wanted = None if token is None else self._id(token, logits.shape[1], likely)
         if "row" in given or wanted is None or self.answer is None:
             row = self._row(given.get("row"), len(logits))
         else:
             row = self._row_that_predicts(wanted, self.answer)
         if wanted is None:
-            # An encoder predicts each token in its place, not the one after it.
-            following = (self.following or ()) if self.is_decoder else ()
             known = row < len(following) and following[row] != UNREAD
             index = following[row] if known else int(logits[row].argmax())
         else:
@@ -184,35 +193,25 @@ class Outcome:
                 raise JtvizError(
                     "name the row to explain, target={'row': ...}: this model predicts a token in every row."
                 )
-            return rows - 1
-        if not isinstance(row, int) or not -rows <= row < rows:
+            read = [i for i, is_read in enumerate(self.read or ()) if is_read]
+            return read[-1] if read else rows - 1
+        if not is_int(row) or not -rows <= row < rows:
             raise OutOfRangeError(f"row {row!r} is not there: rows are 0 to {rows - 1}.")
-        return row % rows
+        return int(row) % rows
 
-    def _id(self, token: int | str, size: int) -> int:
-        if isinstance(token, int):
+    def _id(self, token: Any, size: int, likely: Sequence[int]) -> int:
+        if is_int(token):
             if not 0 <= token < size:
                 raise OutOfRangeError(f"token {token} is not there: ids are 0 to {size - 1}.")
-            return token
+            return int(token)
+        if not isinstance(token, str):
+            raise JtvizError(f"a token of target= is a word or an id, not {token!r}.")
         if self.tokenizer is None:
             raise JtvizError("a token in words needs a tokenizer: pass its id, target={'token': id}.")
-        tokens = Tokens.encode(self.tokenizer, token, self.side)
-        ids = [i for i, special in zip(tokens.ids or (), tokens.special, strict=True) if not special]
-        if len(ids) != 1:
-            special = codec(self.tokenizer, self.side).special
-            named = [i for i in special if codec(self.tokenizer, self.side).piece(i) == token]
-            if len(named) == 1:
-                return named[0]
-            pieces = ", ".join(repr(t) for t, s in zip(tokens, tokens.special, strict=True) if not s)
-            raise OutOfRangeError(
-                f"{token!r} is not one token but {len(ids)} ({pieces}): give one of them, or an id."
-            )
-        return ids[0]
+        return find_token(self.tokenizer, token, self.side, likely)
 
     def _name(self, index: int) -> str:
-        return (
-            f"<{index}>" if self.tokenizer is None else Tokens.from_ids(self.tokenizer, [index], self.side)[0]
-        )
+        return f"<{index}>" if self.tokenizer is None else label(self.tokenizer, index, self.side)
 
     def _whole_loss(self, logits: Tensor) -> tuple[Target, Tensor]:
         first = self.answer or 0
@@ -222,6 +221,13 @@ class Outcome:
         wanted = torch.tensor(known, device=logits.device)
         number = F.cross_entropy(logits[first : first + len(known)].float(), wanted, ignore_index=UNREAD)
         return Target("all", None, None, "loss", number.item()), number
+
+
+def _in_plain_types(target: Any) -> Any:
+    """Return a target in Python's own types: NumPy's and torch's numbers are welcome too."""
+    if isinstance(target, Mapping):
+        return {name: plain(value) for name, value in target.items()}
+    return plain(target)
 
 
 def checked_output(output: str | None) -> str | None:

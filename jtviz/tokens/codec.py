@@ -46,8 +46,15 @@ class Codec(Protocol):
     def special(self) -> frozenset[int]:
         """Ids of tokens that are not text: begin, end, padding, mask."""
 
+    @property
+    def unknown(self) -> int | None:
+        """Id of the token that stands for text without one of its own; None if there is none."""
+
     def encode(self, text: str) -> tuple[list[int], list[Span] | None]:
         """Return token ids, and the characters of each in the text where the tokenizer tells."""
+
+    def number(self, piece: str) -> int | None:
+        """Return the id of a token, given the vocabulary's spelling; None if there is none."""
 
     def piece(self, token: int) -> str:
         """Return the vocabulary's spelling of a token id."""
@@ -92,6 +99,17 @@ class RustCodec:
         """Ids of tokens that are not text."""
         return _special_ids(self.tokenizer.get_added_tokens_decoder())
 
+    @property
+    def unknown(self) -> int | None:
+        """Id of the token that stands for text without one of its own."""
+        # A Unigram model knows its unknown token by number, and does not tell it.
+        return self.number(getattr(self.tokenizer.model, "unk_token", None) or "<unk>")
+
+    def number(self, piece: str) -> int | None:
+        """Return the id of a token, given the vocabulary's spelling."""
+        found: int | None = self.tokenizer.token_to_id(piece)
+        return found
+
     def encode(self, text: str) -> tuple[list[int], list[Span] | None]:
         """Return token ids and the characters of each."""
         encoding = self.tokenizer.encode(text)
@@ -132,6 +150,20 @@ class HuggingFaceCodec:
         """Ids of tokens that are not text."""
         added = _special_ids(getattr(self.tokenizer, "added_tokens_decoder", {}))
         return added | frozenset(self.tokenizer.all_special_ids)
+
+    @property
+    def unknown(self) -> int | None:
+        """Id of the token that stands for text without one of its own."""
+        found: int | None = getattr(self.tokenizer, "unk_token_id", None)
+        return found
+
+    def number(self, piece: str) -> int | None:
+        """Return the id of a token, given the vocabulary's spelling."""
+        if self._source_pieces is not None:
+            return next((i for i, own in self._source_pieces.items() if own == piece), None)
+        found: int | None = self.tokenizer.convert_tokens_to_ids(piece)
+        # What is not there comes back as the unknown token.
+        return found if found is not None and self.piece(found) == piece else None
 
     def encode(self, text: str) -> tuple[list[int], list[Span] | None]:
         """Return token ids, and the characters of each where the tokenizer is a fast one."""

@@ -9,3 +9,7 @@ class JtvizError(ValueError):
 
 class TokenizerNotFoundError(JtvizError):
     """A text was given, but nothing that turns text into tokens could be found."""
+
+
+class OutOfRangeError(JtvizError, IndexError):
+    """A layer, head, row, column, class or token that is not there; the message says which are."""
