@@ -13,11 +13,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..tokens import Tokens
+from ..tokens import Tokens, label
 from .classes import class_logits
 from .errors import JtvizError, NoAttentionError, OutOfRangeError
 from .flow import tensors
-from .inputs import UNREAD, Prepared, predicted_text, vocabulary
+from .inputs import UNREAD, Prepared, vocabulary
 from .kernels import exactly
 from .placing import keep_together
 from .record import Recorder
@@ -112,6 +112,7 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
             output=output,
             logits=logits,
             following=following,
+            read=prepared.read,
             tokenizer=tokenizer,
             side=side,
             is_decoder="decoder" in lengths,
@@ -126,9 +127,10 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
     tokens = _tokens(prepared, lengths)
     predicts, chances = None, None
     if "decoder" in lengths:
-        predicts = _predicts(prepared, tokenizer, logits, lengths["decoder"])
-        chances = None if logits is None or following is None else _chances(logits, following)
-        if chances is not None:
+        predicted = _predicted(prepared, logits, lengths["decoder"])
+        predicts = _predicts(prepared, tokenizer, predicted, lengths["decoder"])
+        if predicted is not None and logits is not None:
+            chances = _chances(logits, predicted)
             tokens["decoder"] = _with_chances(tokens["decoder"], chances)
     if logits is not None and logits.numel() * logits.element_size() > _LOGITS_LIMIT:
         notes.append("logits are not kept: tokens times vocabulary is too large")
@@ -175,29 +177,45 @@ def _named(prepared: Prepared, side: SideName, found: Tokens | None, length: int
     return named
 
 
-def _predicts(prepared: Prepared, tokenizer: Any, logits: Tensor | None, rows: int) -> tuple[str, ...] | None:
+def _predicted(prepared: Prepared, logits: Tensor | None, rows: int) -> list[int] | None:
+    """Return the id of what each row predicts, `UNREAD` where that is not known.
+
+    That is the token that follows or, after the last token that was read, the likeliest one.
+    """
+    following = prepared.following_ids
+    if following is None or not rows - 1 <= len(following) <= rows:
+        return None
+    ids = [*following, UNREAD][:rows]
+    last = max((i for i, is_read in enumerate(prepared.read or ()) if is_read), default=rows - 1)
+    if ids[last] == UNREAD and logits is not None:
+        ids[last] = int(logits[last].argmax())
+    return ids
+
+
+def _predicts(
+    prepared: Prepared, tokenizer: Any, predicted: Sequence[int] | None, rows: int
+) -> tuple[str, ...] | None:
     following = prepared.following
     if following is None or len(following) == rows:
         return following
-    if logits is None or len(following) != rows - 1 or tokenizer is None:
+    if len(following) != rows - 1 or predicted is None or tokenizer is None:
         return None
-    side = "target" if prepared.target is not None else "source"
-    return (*following, predicted_text(tokenizer, int(logits[-1].argmax()), side))
+    side: Literal["source", "target"] = "source" if prepared.target is None else "target"
+    known = [*(prepared.following_ids or ()), UNREAD][:rows]
+    words = zip([*following, ""], known, predicted, strict=True)
+    return tuple(word if i == j else label(tokenizer, j, side) for word, i, j in words)
 
 
-def _chances(logits: Tensor, following: Sequence[int]) -> tuple[float | None, ...] | None:
-    """Return the probability of what each row predicts: the token that follows, or the likeliest."""
-    if not len(logits) - 1 <= len(following) <= len(logits):
-        return None
+def _chances(logits: Tensor, predicted: Sequence[int]) -> tuple[float | None, ...]:
+    """Return the probability of what each row predicts, None where that is not known."""
     out: list[float | None] = []
     with exactly(logits.device):
         for start in range(0, len(logits), _ROWS):
             rows = logits[start : start + _ROWS].float().softmax(-1)
-            ids = list(following[start : start + len(rows)])
+            ids = predicted[start : start + len(rows)]
             wanted = torch.tensor(ids, device=logits.device).clamp_(min=0)
-            found = rows[: len(ids)].gather(1, wanted[:, None])[:, 0].tolist()
+            found = rows.gather(1, wanted[:, None])[:, 0].tolist()
             out += [None if i == UNREAD else chance for i, chance in zip(ids, found, strict=True)]
-            out += rows[len(ids) :].amax(-1).tolist()
     return tuple(out)
 
 
@@ -211,10 +229,9 @@ def _batch(prepared: Prepared) -> tuple[int | None, list[tuple[int, int | None]]
     Token ids have their rows in front, whatever the length of the sentence: ``[(rows, None)]``. Vectors
     may have them in front, with this many tokens: ``[(rows, tokens), ...]``.
     """
+    if prepared.batch is not None:
+        return prepared.batch, [(prepared.batch, None)]
     given = list(tensors([prepared.args, prepared.kwargs]))
-    rows = next((len(t) for t in given if t.ndim == 2 and not t.is_floating_point()), None)
-    if rows is not None:
-        return rows, [(rows, None)]
     return None, [(t.shape[0], t.shape[1]) for t in given if t.ndim == 3 and t.is_floating_point()]
 
 

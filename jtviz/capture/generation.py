@@ -81,6 +81,10 @@ def generate_ids(
     limit = longest(model, "decoder")
     # The decoder reads all but the last token.
     count = max_new_tokens if limit is None else max(0, min(max_new_tokens, limit - read + (1 if two else 0)))
+    if limit is not None and count == 0 and max_new_tokens > 0:
+        raise JtvizError(
+            f"the text fills all {limit} positions of the model, and leaves none to write: shorten it."
+        )
     own = getattr(model, "generate", None)
     if is_hugging_face(model):
         if own is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,9 @@ from .part import is_int
 from .structure import device_of, is_encoder_decoder
 from .target import TargetLike, checked_output
 from .trace import Trace
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class HookedTransformer:
@@ -152,7 +155,7 @@ class HookedTransformer:
         text: str | None = None,
         *,
         target_text: str | None = None,
-        inputs: Mapping[str, Any] | Sequence[Any] | Tensor | None = None,
+        inputs: Mapping[str, Any] | Sequence[Any] | Tensor | np.ndarray | None = None,
         tokens: Mapping[str, Sequence[str]] | None = None,
         generate: int | None = None,
         example: int = 0,
@@ -168,8 +171,8 @@ class HookedTransformer:
             The sentence. An encoder-decoder generates its answer first, then reads it teacher-forced.
         target_text : str, optional
             The answer to read teacher-forced instead of a generated one.
-        inputs : dict or tuple, optional
-            Instead of a text: what the forward takes.
+        inputs : dict, tuple, array or list of int, optional
+            Instead of a text: what the forward takes, or token ids.
         tokens : dict of str to list of str, optional
             With ``inputs``: names for the tokens of ``"encoder"`` and ``"decoder"``; positions if left out.
         generate : int, optional
@@ -181,7 +184,9 @@ class HookedTransformer:
             of a class, the likeliest if only `output` is given. Of a model that predicts tokens: a token in
             words, the number of a row (what that row predicts), or both, ``{"row": 3, "token": "tea"}``. A
             token alone is explained where the answer (a translation, what was generated or given) has it,
-            and after a text that was only read, by the last row. If only `output` is given: what the last
+            and after a text that was only read, by the last row that is no padding. Words are as they are
+            read, or as the vocabulary spells them (``##ing``); of two tokens that read the same, the one in
+            the answer is meant, otherwise the one after a space. If only `output` is given: what the last
             row predicts. Of any model: a function that takes what its forward returned and returns one
             number.
         output : {"logit", "log_prob", "prob", "loss"}, optional

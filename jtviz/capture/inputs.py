@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ..tokens import Tokens, codec
 from .errors import JtvizError, OutOfRangeError
-from .flow import tensors
 from .generation import decoder_begin, generate_ids
+from .part import is_int
 from .structure import accepts, device_of, is_encoder_decoder, is_hugging_face, longest, parameters
 
 UNREAD = -100
@@ -37,7 +37,11 @@ class Prepared:
     following : tuple of str or None
         For each decoder row the text of the token after it, as far as known.
     following_ids : tuple of int or None
-        The ids of those tokens, `UNREAD` where one is padding.
+        The ids of those tokens, `UNREAD` where one, or the token that predicts it, is padding.
+    read : tuple of bool or None
+        Whether each decoder row reads a token, not padding; None where all do.
+    batch : int or None
+        Examples in the batch, where token ids tell.
     answer : int or None
         The first row that predicts a token of an answer; None where a text is only read.
     names : mapping
@@ -50,6 +54,8 @@ class Prepared:
     target: Tokens | None = None
     following: tuple[str, ...] | None = None
     following_ids: tuple[int, ...] | None = None
+    read: tuple[bool, ...] | None = None
+    batch: int | None = None
     answer: int | None = None
     names: Mapping[str, Tokens] = field(default_factory=dict)
 
@@ -152,6 +158,8 @@ def forward_arguments(model: nn.Module, tokenizer: Any, text: str | None, tokens
 
 
 def _placed(model: nn.Module, prepared: Prepared) -> Prepared:
+    """Return the forward pass of one text, on the model's device."""
+    prepared.batch = 1
     device = device_of(model)
     prepared.kwargs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in prepared.kwargs.items()}
     if is_hugging_face(model) and accepts(model, "use_cache"):
@@ -175,7 +183,8 @@ def prepare_inputs(
     tokenizer : object or None
         Names token ids, where there are any and no names are given.
     inputs : mapping, tuple, list or Tensor
-        Keyword arguments, or positional ones.
+        Keyword arguments, or positional ones; or token ids, of one text or of several of one length. Lists
+        of numbers and NumPy arrays are welcome where tensors are.
     tokens : mapping of str to list of str, or None
         Names for the tokens of ``"encoder"`` and ``"decoder"``.
     example : int
@@ -183,19 +192,15 @@ def prepare_inputs(
     """
     prepared = Prepared(names=named_sides(tokens))
     if isinstance(inputs, Mapping):
-        prepared.kwargs = dict(inputs)
+        prepared.kwargs = {name: _tensor(model, value, f"inputs[{name!r}]") for name, value in inputs.items()}
+    elif _are_numbers(inputs) or isinstance(inputs, Tensor) or hasattr(inputs, "__array__"):
+        prepared.args = (_tensor(model, inputs, "inputs"),)
     elif isinstance(inputs, tuple | list):
-        prepared.args = tuple(inputs)
-    elif isinstance(inputs, Tensor):
-        prepared.args = (inputs,)
+        prepared.args = tuple(_tensor(model, value, f"inputs[{i}]") for i, value in enumerate(inputs))
     else:
         raise JtvizError(
             f"inputs must be a dict of keyword arguments or a tuple, not {type(inputs).__name__}."
         )
-    for name, value in prepared.kwargs.items():
-        is_array = hasattr(value, "__array__") and not isinstance(value, Tensor)
-        if is_array or (isinstance(value, list) and not list(tensors(value))):
-            raise JtvizError(f"inputs[{name!r}] must be a tensor: ask the tokenizer for return_tensors='pt'.")
     if accepts(model, "use_cache") and is_hugging_face(model):
         prepared.kwargs.setdefault("use_cache", False)
     given = dict(zip(parameters(model), prepared.args, strict=False)) | prepared.kwargs
@@ -205,6 +210,9 @@ def prepare_inputs(
         if _are_ids(value) and not any(part in name for part in ("mask", "type", "label"))
     ]
     if not order:
+        mask = given.get("attention_mask")
+        if is_hugging_face(model) and isinstance(mask, Tensor) and mask.ndim == 2:
+            prepared.batch = len(mask)
         return prepared
     two = is_encoder_decoder(model)
     source, target = given.get("input_ids", order[0]), given.get("decoder_input_ids")
@@ -223,24 +231,19 @@ def prepare_inputs(
         prepared.following = None if read is None else read[1:]
     ids = target if two else source
     prepared.answer = 0 if two else None
+    prepared.batch = len(source) if source.ndim > 1 else None
     if ids is not None:
         mask = given.get("decoder_attention_mask" if two else "attention_mask")
-        seen = [1] * ids.shape[-1]
+        prepared.read = (True,) * ids.shape[-1]
         if isinstance(mask, Tensor) and mask.shape == ids.shape:
-            seen = _row(mask.ne(0).long(), example)
-        prepared.following_ids = tuple(
-            i if is_seen else UNREAD for i, is_seen in zip(_row(ids, example)[1:], seen[1:], strict=True)
-        )
+            prepared.read = tuple(map(bool, _row(mask.ne(0).long(), example)))
+        following = zip(_row(ids, example)[1:], prepared.read, prepared.read[1:], strict=False)
+        prepared.following_ids = tuple(i if all(is_read) else UNREAD for i, *is_read in following)
     labels = given.get("labels")
     if two and _are_ids(labels) and labels.ndim == 2:
         # What the model itself is scored against: the last label, too, and padding as it marks it.
         prepared.following_ids = tuple(_row(labels, example))
     return prepared
-
-
-def predicted_text(tokenizer: Any, token: int, side: str) -> str:
-    """Return the text of one predicted token id."""
-    return Tokens.from_ids(tokenizer, [token], "target" if side == "target" else "source")[0]
 
 
 def vocabulary(tokenizer: Any, model: nn.Module) -> int | None:
@@ -265,6 +268,28 @@ def named_sides(tokens: Mapping[str, Sequence[str]] | None) -> dict[str, Tokens]
             raise JtvizError(f"tokens[{side!r}] must be a list with one string a token, not one string.")
         out[side] = strings if isinstance(strings, Tokens) else Tokens.from_strings(strings)
     return out
+
+
+def _are_numbers(value: object) -> bool:
+    """Whether this is a list of whole numbers, or of such lists."""
+    if not isinstance(value, list | tuple) or not value:
+        return False
+    return all(map(is_int, value)) or all(map(_are_numbers, value))
+
+
+def _tensor(model: nn.Module, value: Any, name: str) -> Any:
+    """Return numbers as a tensor where the model can use it; anything else as it is.
+
+    One text's token ids get the axis of examples that Hugging Face models expect.
+    """
+    if _are_numbers(value) or (hasattr(value, "__array__") and not isinstance(value, Tensor)):
+        try:
+            value = torch.as_tensor(value, device=device_of(model))
+        except (TypeError, ValueError):
+            raise JtvizError(
+                f"{name} is no tensor, and its rows differ in length or type: pad them."
+            ) from None
+    return value[None] if is_hugging_face(model) and _are_ids(value) and value.ndim == 1 else value
 
 
 def _are_ids(value: Any) -> TypeGuard[Tensor]:

@@ -93,10 +93,19 @@ def test_labels_name_the_decoder_as_it_reads_them() -> None:
     assert trace.tokens["decoder"].ids == tuple(read)
 
 
-@pytest.mark.parametrize("ids", [[[1, 2, 3]], np.array([[1, 2, 3]])])
-def test_inputs_that_are_no_tensors_are_refused_in_one_sentence(ids: object) -> None:
-    with pytest.raises(JtvizError, match="must be a tensor: ask the tokenizer for return_tensors='pt'"):
-        hook(Mixed()).trace(inputs={"x": ids})
+@pytest.mark.parametrize("ids", [[1, 2, 3], [[1, 2, 3]], np.array([1, 2, 3]), torch.tensor([1, 2, 3])])
+def test_token_ids_are_welcome_as_people_have_them(ids: Any) -> None:
+    model = FAMILIES["GPT-2"].build("sdpa")
+    wanted = hook(model).trace(inputs={"input_ids": torch.tensor([[1, 2, 3]])})
+    for inputs in (ids, {"input_ids": ids}):
+        trace = hook(model).trace(inputs=inputs)
+        assert torch.equal(trace.attention("decoder", layer=0), wanted.attention("decoder", layer=0))
+
+
+@pytest.mark.parametrize("inputs", [[[1, 2], [3]], {"input_ids": [[1, 2], [3]]}])
+def test_texts_of_different_length_are_refused_in_one_sentence(inputs: Any) -> None:
+    with pytest.raises(JtvizError, match="rows differ in length or type: pad them"):
+        hook(FAMILIES["GPT-2"].build("sdpa")).trace(inputs=inputs)
 
 
 def test_a_list_as_text_is_refused_in_one_sentence() -> None:
