@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import CheckpointError
 
 from .errors import JtvizError
 from .site import Site
@@ -51,11 +52,17 @@ class Outputs:
         """Write the gradient of one number with respect to each output into its site."""
         outputs = [output for _, output, _ in self._seen]
         # A site that the number does not depend on has a gradient of zero.
-        found = (
-            torch.autograd.grad(number, outputs, allow_unused=True, materialize_grads=True)
-            if number.requires_grad
-            else [torch.zeros_like(output) for output in outputs]
-        )
+        try:
+            found = (
+                torch.autograd.grad(number, outputs, allow_unused=True, materialize_grads=True)
+                if number.requires_grad
+                else [torch.zeros_like(output) for output in outputs]
+            )
+        except CheckpointError:
+            raise JtvizError(
+                "this model checkpoints its layers, and frozen weights cannot be differentiated through "
+                "that: turn checkpointing off, or let its weights require gradients."
+            ) from None
         for (site, _, arrange), gradient in zip(self._seen, found, strict=True):
             site.gradient = arrange(gradient).detach().clone()
         self._seen.clear()

@@ -181,8 +181,8 @@ def _boolean(hidden: Tensor, queries: int, fill: float) -> Mask | None:
             return apart
     width = -(-keys // 8)
     padded = torch.nn.functional.pad(hidden, (0, width * 8 - keys)).reshape(*hidden.shape[:-1], width, 8)
-    weights = 1 << torch.arange(8, device=hidden.device)
-    bits = (padded * weights).sum(-1).to(torch.uint8)
+    weights = 1 << torch.arange(8, device=hidden.device, dtype=torch.uint8)
+    bits = (padded * weights).sum(-1, dtype=torch.uint8)
     return Packed(bits, causal=_is_causal(hidden, queries), fill=fill)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _TRACES = 8
 _BYTES = 2 << 30
 _PLAIN = (bool, int, float, str)
+_OF_TORCH = frozenset(vars(nn.Module())) - {"_parameters", "_buffers", "_forward_hooks", "_forward_pre_hooks"}
 
 
 class Memory:
@@ -55,7 +56,7 @@ def fingerprint(model: nn.Module) -> Hashable:
 
     Weights are told by object, address, version (which every in-place operation raises, but one through
     ``.data`` or by a fused optimiser) and their first number; settings are the plain attributes of the
-    modules.
+    modules, lists of them and tables.
     """
     weights: list[tuple[int, int, int]] = []
     settings: list[tuple[str, object]] = []
@@ -63,6 +64,8 @@ def fingerprint(model: nn.Module) -> Hashable:
     numbers: list[float] = []
     for module in model.modules():
         for name, value in vars(module).items():
+            if name in _OF_TORCH:
+                continue
             if name in {"_parameters", "_buffers"}:
                 held = [t for t in value.values() if t is not None]
                 weights += [(_serial(t), t.data_ptr(), version(t)) for t in held]
@@ -72,8 +75,10 @@ def fingerprint(model: nn.Module) -> Hashable:
                 hooks += value
             elif isinstance(value, Tensor):
                 weights.append((_serial(value), value.data_ptr(), version(value)))
-            elif (name != "training" and isinstance(value, _PLAIN)) or name == "forward":
+            elif name == "forward":
                 settings.append((name, value))
+            elif (said := _setting(value)) is not None:
+                settings.append((name, said))
     casting = tuple(
         (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")
     )
@@ -90,6 +95,17 @@ def _serial(tensor: Tensor) -> int:
     if tensor not in _serials:
         _serials[tensor] = next(_next_serial)
     return int(_serials[tensor])
+
+
+def _setting(value: object) -> Hashable | None:
+    """Return a setting of a module, if it is plain: a number, a word, or a list or table of those."""
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple | set | frozenset) and all(isinstance(part, _PLAIN) for part in value):
+        return tuple(value)
+    return None
 
 
 def contents(value: Any) -> Hashable:

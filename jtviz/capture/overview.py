@@ -185,7 +185,8 @@ def pooled(
     down, across = (max(1, math.ceil((part.stop - part.start) / size)) for part in (rows, cols))
     blocks = _edges(rows, down)
     count = len(blocks) - 1
-    values = torch.zeros(len(heads), count, len(_edges(cols, across)) - 1, device=device)
+    start = -math.inf if pool == "max" else 0.0
+    values = torch.full((len(heads), count, len(_edges(cols, across)) - 1), start, device=device)
     strips = list(_strips(blocks, site.keys, samples, device))
     for number, head in enumerate(heads):
         for step, strip in enumerate(strips):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import TYPE_CHECKING
 
 import torch
@@ -71,6 +72,8 @@ class Site(ABC):
         Size of a head's output; 0 where it is not known.
     projection : Weight or None
         What the heads' outputs, side by side, were multiplied with, where that was seen.
+    lock : RLock
+        Held while the site is checked for the first time, and while a log-sum-exp is filled in.
     first_look : callable or None
         What to check before the first number is shown: a trace from a file is read where it is looked at.
     """
@@ -98,6 +101,7 @@ class Site(ABC):
     width: int = 0
     example: int = 0
     projection: Weight | None = field(default=None, repr=False)
+    lock: RLock = field(default_factory=RLock, repr=False)
 
     @abstractmethod
     def tile(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
@@ -159,10 +163,12 @@ class Site(ABC):
 
     def unchanged(self) -> None:
         """Raise if a kept tensor was changed in place since the forward pass, or is not what a file held."""
-        look = self.first_look  # another thread may be looking too
-        if look is not None:
-            look()
-            self.first_look = None
+        if self.first_look is not None:
+            with self.lock:
+                look = self.first_look  # another thread may have looked meanwhile
+                if look is not None:
+                    look()
+                    self.first_look = None
         if self.is_changed:
             raise SiteRefusedError(
                 f"the tensors of {self.name or self.path} were changed in place after its attention was "
@@ -253,16 +259,17 @@ class FusedSite(Site):
     def log_sum_exp(self, heads: Sequence[int], rows: Part) -> Tensor:
         """Return the log-sum-exp of these rows, ``[heads, rows]``; what is not known is computed once."""
         device = self.query.device
-        if self.lse is None:
-            self.lse = torch.full((self.heads, self.queries), torch.nan, device=device)
-        for head in heads:
-            known = take(self.lse[head], rows, 0)
-            missing = positions(rows, device)[known.isnan()]
-            for block in torch.split(missing, max(1, STREAM // max(1, self.keys))):
-                _, total, largest = exponentials(self.scores([head], block, self.all_cols)[0])
-                # A row that sees nothing: exp(-inf - 0) is the zero that the kernel returns.
-                self.lse[head, block] = (total.log_() + largest)[:, 0]
-        return take(self.lse[list(heads)], rows, 1)
+        with self.lock:
+            if self.lse is None:
+                self.lse = torch.full((self.heads, self.queries), torch.nan, device=device)
+            for head in heads:
+                known = take(self.lse[head], rows, 0)
+                missing = positions(rows, device)[known.isnan()]
+                for block in torch.split(missing, max(1, STREAM // max(1, self.keys))):
+                    _, total, largest = exponentials(self.scores([head], block, self.all_cols)[0])
+                    # A row that sees nothing: exp(-inf - 0) is the zero that the kernel returns.
+                    self.lse[head, block] = (total.log_() + largest)[:, 0]
+            return take(self.lse[list(heads)], rows, 1)
 
     def unscaled(self, head: int, rows: Part) -> tuple[Tensor, Tensor]:
         """Return rows of one head before they are divided by their sum, and that sum ``[rows, 1]``."""

@@ -61,8 +61,9 @@ class Weight:
             raise JtvizError(f"{what} went with the model: keep the model, or save the trace with along=.")
         if (version(held), held.data_ptr(), _sample(held)) != self._seen:
             raise SiteRefusedError(f"{what} was changed since the trace: trace again.")
-        if self._first_look is not None:
-            self._first_look()
+        look = self._first_look  # another thread may be looking too
+        if look is not None:
+            look()
             self._first_look = None
         held = held.detach()
         return held.T if self._transposed else held

@@ -130,8 +130,9 @@ class Patterns:
         if not self._is_followed(left) or not isinstance(right, Tensor) or left.ndim != right.ndim:
             return None
         lead = "abcdefgh"[: left.ndim - 2]
+        # One pattern for all examples, or one head's values for all heads.
         if left.shape[:-2] != right.shape[:-2]:
-            right = right.expand(*left.shape[:-2], *right.shape[-2:])
+            left, right = (x.expand(*result.shape[:-2], *x.shape[-2:]) for x in (left, right))
         return self._found(Pattern(left, right, result, (lead + "qk", lead + "kv", lead + "qv")))
 
     def _used_in_einsum(self, args: Sequence[Any], result: Tensor) -> Pattern | None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+import jtviz
 from jtviz.capture import JtvizError, Trace, hook
+from jtviz.capture.structure import longest
 from tests.zoo.families import FAMILIES
 
 
@@ -190,3 +197,129 @@ def test_heads_in_several_axes_are_refused_not_lost() -> None:
 
     with pytest.raises(JtvizError, match="which of them are heads cannot be told"):
         hook(Grouped()).trace(inputs=(torch.randn(1, 2, 2, 5, 4),))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_is_neither_explained_nor_given_a_probability(side: str) -> None:
+    family = FAMILIES["GPT-2"]
+    model, words = family.build("sdpa"), [10, 11, 12, 13]
+    ids = torch.tensor([[0, 0, *words] if side == "left" else [*words, 0, 0]])
+    first = 2 if side == "left" else 0
+    mask = torch.zeros_like(ids)
+    mask[:, first : first + 4] = 1
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+    alone = hook(model).trace(inputs={"input_ids": torch.tensor([words])}, output="logit")
+    trace = hook(model).trace(inputs=inputs, output="logit")
+    assert trace.target is not None
+    assert alone.target is not None
+    assert trace.target.row == first + 3
+    assert trace.target.index == alone.target.index
+    assert trace.target.value == pytest.approx(alone.target.value, abs=1e-5)
+    assert trace.chances is not None
+    assert trace.chances[first : first + 4] == pytest.approx(alone.chances, abs=1e-5)
+    assert [chance is None for chance in trace.chances] == [not seen for seen in mask[0].tolist()]
+
+
+@pytest.mark.parametrize("mask", [torch.ones(6, 6, dtype=torch.bool).tril(), torch.ones(6, 6).tril().long()])
+def test_a_square_mask_is_not_taken_for_the_batch(mask: Tensor) -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q = nn.Linear(8, 8)
+
+        def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+            q = self.q(x).view(*x.shape[:2], 2, 4).transpose(1, 2)
+            weights = (q @ q.mT).masked_fill(mask == 0, -math.inf).softmax(-1)
+            out: Tensor = (weights @ q).transpose(1, 2).flatten(2)
+            return out
+
+    model, x = Masked(), torch.randn(3, 6, 8)
+    for example in (0, 2):
+        trace = hook(model).trace(inputs=(x, mask), example=example)
+        alone = hook(model).trace(inputs=(x[example : example + 1], mask))
+        found = trace.attention("decoder", layer=0)
+        torch.testing.assert_close(found, alone.attention("decoder", layer=0), atol=1e-6, rtol=0)
+
+
+def test_one_learned_pattern_for_all_examples_is_shown() -> None:
+    class Learned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scores, self.value = nn.Parameter(torch.randn(1, 2, 5, 5)), nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            value = self.value(x).view(len(x), 5, 2, 4).transpose(1, 2)
+            out: Tensor = (self.scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
+            return out
+
+    model = Learned()
+    trace = hook(model).trace(inputs=(torch.randn(2, 5, 8),), example=1)
+    wanted = model.scores.detach()[0].softmax(-1)
+    torch.testing.assert_close(trace.attention("encoder", layer=0), wanted, atol=1e-6, rtol=0)
+
+
+def test_the_largest_of_negative_weights_is_negative() -> None:
+    class Away(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x @ x.mT).softmax(-1).mul(-1) @ x
+
+    trace = hook(Away()).trace(inputs=(torch.randn(1, 8, 4),))
+    pattern = trace.attention("encoder", layer=0)
+    assert float(pattern.max()) < 0
+    task = trace.overview("encoder", layer=0, size=2, pool="max")
+    assert torch.equal(task.result(10).values, F.max_pool2d(pattern, 4))
+
+
+def test_a_changed_list_of_settings_is_another_trace() -> None:
+    model = FAMILIES["GPT-2"].build("sdpa")
+    settings: Any = model
+    settings.scales = [1.0, 2.0]
+    inputs = FAMILIES["GPT-2"].inputs(1, "none")
+    first = hook(model).trace(inputs=inputs)
+    assert hook(model).trace(inputs=inputs) is first
+    settings.scales[1] = 3.0
+    assert hook(model).trace(inputs=inputs) is not first
+
+
+def test_a_text_that_leaves_no_room_to_write_says_so() -> None:
+    model = FAMILIES["GPT-2"].build("sdpa")
+    most = longest(model, "encoder") or 0
+    tokenizer = Tokenizer(models.WordLevel({"a": 5}))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    with pytest.raises(JtvizError, match=f"fills all {most} positions of the model, and leaves none"):
+        hook(model, tokenizer).trace(" ".join("a" * most), generate=3)
+
+
+def test_checkpointing_with_frozen_weights_is_refused_in_one_sentence() -> None:
+    class Checkpointed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            def run(x: Tensor) -> Tensor:
+                found: Tensor = self.inner(x, x, x, need_weights=False)[0]
+                return found
+
+            out: Tensor = checkpoint(run, x, use_reentrant=False)
+            return out
+
+    model = Checkpointed().requires_grad_(requires_grad=False)
+    with pytest.raises(JtvizError, match="checkpoints its layers, and frozen weights"):
+        hook(model).trace(inputs=(torch.randn(1, 4, 8),), target=lambda output: output.sum())
+
+
+def test_threads_that_read_one_file_see_the_same(tmp_path: Path) -> None:
+    q, k = torch.randn(2, 1, 4, 300, 8)
+    made = Trace.from_qkv(q, k, k, causal=True)
+    made.attention("decoder", layer=0, head=0, cols=3)  # one head's log-sum-exp is known, the rest is not
+    made.save(tmp_path / "x.safetensors")
+    wanted = made.attention("decoder", layer=0)
+    for _ in range(5):
+        trace = jtviz.load(tmp_path / "x.safetensors")
+        ask = partial(trace.attention, "decoder", layer=0)
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(ask, cols=c) for c in range(40)]
+        found = [answer.result() for answer in asked]
+        torch.testing.assert_close(torch.stack(found, -1), wanted[..., :40], atol=1e-6, rtol=0)
