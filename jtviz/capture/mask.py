@@ -208,6 +208,10 @@ def _diagonals(mask: Tensor, hidden: Tensor | None, queries: int, fill: float) -
         first, stop = (seen[0], seen[-1] + 1) if seen else (0, 0)
         if stop - first != len(seen) or not seen:
             return None
+        # What a row that sees nothing looks at depends on how its keys are hidden.
+        alike = mask.dtype is torch.bool or bool((mask[..., nobody] == fill).all())
+        if not alike and hidden is not None and bool(hidden.all(-1).any()):
+            return None
     part = mask[:, :, first:stop]
     if not torch.equal(part[:, 1:, 1:], part[:, :-1, :-1]):
         return None

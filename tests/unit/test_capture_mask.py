@@ -48,6 +48,11 @@ MASKS: dict[str, tuple[Any, type]] = {
     "padding for each row": (padded().expand(1, 1, QUERIES, KEYS), Rule),
     "causal and padding": (triangle() & padded(), Rule),
     "padding on the left": (added(triangle() & (torch.arange(KEYS) > 1), SMALLEST), Rule),
+    # CLIP under transformers 4 hides twice, and 2 * finfo.min is -inf.
+    "causal plus padding on the left": (
+        added(triangle(), SMALLEST) + added((torch.arange(KEYS) > 1).expand(QUERIES, KEYS), SMALLEST),
+        Bias,
+    ),
     "nobody": (torch.zeros(QUERIES, KEYS, dtype=torch.bool), Rule),
     "window": (window(), Diagonals),
     "window, padding on the left": (window() & (torch.arange(KEYS) > 1), Diagonals),
