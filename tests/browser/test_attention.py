@@ -251,6 +251,12 @@ def test_the_badge_says_what_was_checked_and_sinks_are_named(
         else:
             expect(view.get_by_text("each row sums to")).to_contain_text(sums)
         opened.picture(f"checked-{cell}-{theme.lower()}", view)
+        if cell == 1:
+            opened.page.set_viewport_size({"width": 520, "height": 900})
+            settle(view)
+            opened.picture(f"checked-{cell}-{theme.lower()}-narrow", view)
+            opened.page.set_viewport_size({"width": 1280, "height": 900})
+            settle(view)
         badge.click()
         expect(view.get_by_role("note")).to_be_hidden()
 
