@@ -90,7 +90,8 @@ def match_lengths(by_stage: Mapping[Stage, Sequence[Site]]) -> dict[SideName, in
                 if lengths.setdefault(side, length) != length:
                     raise SiteRefusedError(
                         f"{site.name} attends over {length} positions of the {side}, but "
-                        f"{first[side].name} over {lengths[side]}: such attention cannot be shown yet."
+                        f"{first[side].name} over {lengths[side]}: hook the one part of the model that has "
+                        f"what you want to see."
                     )
                 first.setdefault(side, site)
     return lengths
