@@ -2,9 +2,11 @@
 
 from .alignment import Alignment, align
 from .heads import LEAST, MEASURES, FoundHead, HeadMeasures, find_heads, head_measures
+from .products import Products, products
 from .scores import RepeatScores, repeat_scores
 from .through import LONGEST, Relevance, relevance, rollout
 from .weighted import WEIGHTINGS, weighted
+from .words import WordAttention, by_words
 
 __all__ = [
     "LEAST",
@@ -14,11 +16,15 @@ __all__ = [
     "Alignment",
     "FoundHead",
     "HeadMeasures",
+    "Products",
     "Relevance",
     "RepeatScores",
+    "WordAttention",
     "align",
+    "by_words",
     "find_heads",
     "head_measures",
+    "products",
     "relevance",
     "repeat_scores",
     "rollout",

@@ -75,12 +75,9 @@ def rollout(trace: Trace, stage: str, layer: int = -1) -> Tensor:
     layers = trace.layers(stage)
     if layer not in range(-layers, layers):
         raise OutOfRangeError(f"layer {layer} of the {stage} is not there: layers are 0 to {layers - 1}.")
-    site = trace.site(stage, 0)
-    rolled = torch.eye(site.queries, device=site.kept[0].device)
+    identity = rolled = _identity(trace, stage)
     for number in range(layer % layers + 1):
-        mixed = (
-            trace.attention(stage, layer=number).mean(0).add_(torch.eye(site.queries, device=rolled.device))
-        )
+        mixed = trace.attention(stage, layer=number).mean(0) + identity
         rolled = mixed.div_(mixed.sum(-1, keepdim=True)) @ rolled
     return rolled
 
