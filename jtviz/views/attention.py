@@ -7,7 +7,7 @@ browser can be read, set and observed here, and the other way round.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import ipywidgets
@@ -17,9 +17,14 @@ from jtviz.capture import Trace
 from jtviz.capture.site import Site
 from jtviz.tokens import Tokens
 
+from . import numbers
 from .bundle import bundle
 from .selection import UNPINNED, Selection, selection_of
 from .tiles import WHOLE_LIMIT, TileServer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 LABELS = {"encoder": "Encoder", "decoder": "Decoder", "cross": "Cross"}
 MODES = ("links", "matrix", "text")
@@ -104,6 +109,43 @@ class AttentionView(anywidget.AnyWidget):
         """Say in one line what is shown: a saved notebook has this where the widget was."""
         choices = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*SHARED, "mode"))
         return f"{type(self).__name__}({choices})"
+
+    def to_numpy(self) -> np.ndarray:
+        """Return the attention of the layer and heads shown, ``[heads, queries, keys]``, float32.
+
+        Raises
+        ------
+        JtvizError
+            If that is more than 67 million weights.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> view = jtviz.show_attention(jtviz.demo.translator(), "I like tea.", heads=[0, 2])
+        >>> view.to_numpy().shape
+        (2, 5, 5)
+        """
+        return numbers.array(self.trace, self.stage, self.layer, self.heads)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the weights shown as a table: one row each, with head, query, key and their tokens.
+
+        A pinned token leaves only its weights: what a pinned query looks at, or who looks at a pinned key.
+
+        Raises
+        ------
+        JtvizError
+            If that is more than 67 million weights.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> translator = jtviz.demo.translator()
+        >>> view = jtviz.show_attention(translator, "I like tea.", heads=[0], pinned={"query": 2})
+        >>> view.to_dataframe().columns.to_list()
+        ['head', 'query', 'query token', 'key', 'key token', 'weight']
+        """
+        return numbers.frame(self.trace, self.stage, self.layer, self.heads, self.pinned)
 
     def close(self) -> None:
         """Close the widget, and no longer follow the Selection."""

@@ -13,8 +13,8 @@ import torch
 import traitlets
 
 import jtviz
-from jtviz.capture import Trace, from_arrays, hook
-from jtviz.views import AttentionView, Selection
+from jtviz.capture import JtvizError, Trace, from_arrays, hook
+from jtviz.views import AttentionView, Selection, numbers
 from jtviz.views.attention import describe
 from jtviz.views.bundle import bundle
 from jtviz.views.selection import carry_pins, selection_of
@@ -335,3 +335,30 @@ def test_a_view_knows_what_was_checked_and_what_rows_sum_to() -> None:
     elsewhere = describe(from_arrays(torch.rand(1, 2, 3, 3).softmax(-1)))["stages"][0]["checks"]
     assert elsewhere[0]["difference"] is None
     json.dumps(elsewhere, allow_nan=False)
+
+
+def test_the_numbers_of_a_view_are_those_of_what_it_shows(trace: Trace) -> None:
+    view = AttentionView(trace, stage="cross", layer=1, heads=[2, 0])
+    wanted = trace.attention("cross", layer=1, head=view.heads)
+    assert np.array_equal(view.to_numpy(), wanted.numpy())
+    table = view.to_dataframe()
+    assert len(table) == wanted.numel()
+    row = table.sample(1, random_state=0).iloc[0]
+    weight = wanted[view.heads.index(row["head"]), row["query"], row["key"]]
+    assert row["weight"] == pytest.approx(float(weight))
+    assert row["query token"] == trace.tokens["decoder"][row["query"]]
+    assert row["key token"] == trace.tokens["encoder"][row["key"]]
+    view.pinned = {"query": 3, "key": None}
+    assert set(view.to_dataframe()["query"]) == {3}
+    view.pinned = {"query": 3, "key": 2}
+    assert view.to_dataframe()["weight"].to_list() == pytest.approx(wanted[:, 3, 2].tolist(), abs=1e-6)
+
+
+def test_a_table_of_too_many_weights_is_refused(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbers, "MOST", 60)
+    view = AttentionView(trace, stage="encoder", layer=0, heads=[0, 1])
+    for ask in (view.to_numpy, view.to_dataframe):
+        with pytest.raises(JtvizError, match="too many for one table: pin a token"):
+            ask()
+    view.pinned = {"query": 1}
+    assert len(view.to_dataframe()) == 2 * len(trace.tokens["encoder"])
