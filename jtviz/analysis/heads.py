@@ -25,7 +25,7 @@ class HeadMeasures:
     """Measures of all heads of a stage, each ``[layers, heads]``; NaN where one does not apply.
 
     Layers with fewer heads than the widest end with NaN. Means are over queries. Weight is a share of
-    attention, 0 to 1.
+    attention, 0 to 1. Padding counts like any token: measure a text without.
 
     Attributes
     ----------

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from jtviz.capture import JtvizError, OutOfRangeError, Trace
+from jtviz.capture.part import is_int
 from jtviz.capture.site import FusedSite
 
 
@@ -90,9 +91,9 @@ def products(trace: Trace, stage: str, *, layer: int, head: int, query: int, key
         ("query", query, site.queries),
         ("key", key, site.keys),
     ):
-        if not -count <= index < count:
-            raise OutOfRangeError(f"{name} {index} is not there: they are 0 to {count - 1}.")
-    head, query, key = head % site.heads, query % site.queries, key % site.keys
+        if not is_int(index) or not -count <= index < count:
+            raise OutOfRangeError(f"{name} {index!r} is not there: they are 0 to {count - 1}.")
+    head, query, key = int(head) % site.heads, int(query) % site.queries, int(key) % site.keys
     row, col = slice(query, query + 1), slice(key, key + 1)
     weight = float(trace.attention(stage, layer=layer, head=head, rows=query, cols=key))
     looks = site.query[head, query].float().cpu()

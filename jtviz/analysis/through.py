@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from jtviz.capture import JtvizError, OutOfRangeError, Trace
+from jtviz.capture.part import is_int
 
 LONGEST = 2048
 """Tokens of a side, at most: time grows with the cube of the length, and a layer's patterns are held."""
@@ -73,8 +74,8 @@ def rollout(trace: Trace, stage: str, layer: int = -1) -> Tensor:
         raise JtvizError("rollout follows one text: ask for the encoder or the decoder.")
     _not_too_long(trace)
     layers = trace.layers(stage)
-    if layer not in range(-layers, layers):
-        raise OutOfRangeError(f"layer {layer} of the {stage} is not there: layers are 0 to {layers - 1}.")
+    if not is_int(layer) or layer not in range(-layers, layers):
+        raise OutOfRangeError(f"layer {layer!r} of the {stage} is not there: layers are 0 to {layers - 1}.")
     identity = rolled = _identity(trace, stage)
     for number in range(layer % layers + 1):
         mixed = trace.attention(stage, layer=number).mean(0) + identity

@@ -78,7 +78,7 @@ def by_words(trace: Trace, stage: str, *, layer: int, head: Index = None) -> Wor
     key_words, of_key = words_of(trace.tokens[trace.key_side(stage)])
     rows, cols = torch.tensor(of_query, device=device), torch.tensor(of_key, device=device)
     weights = torch.zeros(len(heads), len(query_words), len(key_words), device=device)
-    step = max(1, _SCORES // (len(heads) * site.keys))
+    step = max(1, _SCORES // max(1, len(heads) * site.keys))
     for start in range(0, site.queries, step):
         part = slice(start, min(start + step, site.queries))
         tile = trace.attention(stage, layer=layer, head=heads.tolist(), rows=part)

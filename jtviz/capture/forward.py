@@ -203,7 +203,10 @@ def _predicts(
     side: Literal["source", "target"] = "source" if prepared.target is None else "target"
     known = [*(prepared.following_ids or ()), UNREAD][:rows]
     words = zip([*following, ""], known, predicted, strict=True)
-    return tuple(word if i == j else label(tokenizer, j, side) for word, i, j in words)
+    return tuple(
+        (word or "…") if j == UNREAD or (i == j and word) else label(tokenizer, j, side)
+        for word, i, j in words
+    )
 
 
 def _chances(logits: Tensor, predicted: Sequence[int]) -> tuple[float | None, ...]:

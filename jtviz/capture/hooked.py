@@ -186,9 +186,9 @@ class HookedTransformer:
             token alone is explained where the answer (a translation, what was generated or given) has it,
             and after a text that was only read, by the last row that is no padding. Words are as they are
             read, or as the vocabulary spells them (``##ing``); of two tokens that read the same, the one in
-            the answer is meant, otherwise the one after a space. If only `output` is given: what the last
-            row predicts. Of any model: a function that takes what its forward returned and returns one
-            number.
+            the answer (or the text) is meant, otherwise the one after a space. If only `output` is given:
+            what the last row predicts. Of any model: a function that takes what its forward returned and
+            returns one number.
         output : {"logit", "log_prob", "prob", "loss"}, optional
             The scale: the logit if only `target` is given. The loss is the negative log-probability;
             without `target` its mean over all tokens of the answer or, where there is none, of the text.
@@ -239,7 +239,7 @@ class HookedTransformer:
             keep_on=None if keep_on is None else torch.device(keep_on),
             example=example,
         )
-        if generate is not None and generate < 0:
+        if generate is not None and (not is_int(generate) or generate < 0):
             raise JtvizError(f"generate= is a number of tokens, not {generate!r}.")
         for name, given in (("text", text), ("target_text", target_text)):
             if given is not None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..tokens import Tokens, codec
 from .errors import JtvizError, OutOfRangeError
+from .flow import tensors
 from .generation import decoder_begin, generate_ids
 from .part import is_int
 from .structure import accepts, device_of, is_encoder_decoder, is_hugging_face, longest, parameters
@@ -193,7 +194,7 @@ def prepare_inputs(
     prepared = Prepared(names=named_sides(tokens))
     if isinstance(inputs, Mapping):
         prepared.kwargs = {name: _tensor(model, value, f"inputs[{name!r}]") for name, value in inputs.items()}
-    elif _are_numbers(inputs) or isinstance(inputs, Tensor) or hasattr(inputs, "__array__"):
+    elif _are_ids_in_lists(inputs) or isinstance(inputs, Tensor) or hasattr(inputs, "__array__"):
         prepared.args = (_tensor(model, inputs, "inputs"),)
     elif isinstance(inputs, tuple | list):
         prepared.args = tuple(_tensor(model, value, f"inputs[{i}]") for i, value in enumerate(inputs))
@@ -207,7 +208,7 @@ def prepare_inputs(
     order = [
         value
         for name, value in given.items()
-        if _are_ids(value) and not any(part in name for part in ("mask", "type", "label"))
+        if _are_ids(value) and not any(part in name for part in ("mask", "type", "label", "position"))
     ]
     if not order:
         mask = given.get("attention_mask")
@@ -216,6 +217,8 @@ def prepare_inputs(
         return prepared
     two = is_encoder_decoder(model)
     source, target = given.get("input_ids", order[0]), given.get("decoder_input_ids")
+    if is_hugging_face(model) and "input_ids" in given:
+        _can_be_read(model, source)
     if target is None and two and len(order) > 1:
         target = order[1]
     shift = getattr(model, "prepare_decoder_input_ids_from_labels", None)
@@ -243,6 +246,7 @@ def prepare_inputs(
     if two and _are_ids(labels) and labels.ndim == 2:
         # What the model itself is scored against: the last label, too, and padding as it marks it.
         prepared.following_ids = tuple(_row(labels, example))
+        prepared.read = tuple(i != UNREAD for i in prepared.following_ids)
     return prepared
 
 
@@ -261,6 +265,8 @@ def vocabulary(tokenizer: Any, model: nn.Module) -> int | None:
 def named_sides(tokens: Mapping[str, Sequence[str]] | None) -> dict[str, Tokens]:
     """Return the reader's names of each side's tokens; raise if a side or a list is none."""
     out = {}
+    if tokens is not None and not isinstance(tokens, Mapping):
+        raise JtvizError('tokens= is a dict with a list for "encoder", "decoder" or both.')
     for side, strings in (tokens or {}).items():
         if side not in ("encoder", "decoder"):
             raise JtvizError(f"tokens= names the sides 'encoder' and 'decoder', not {side!r}.")
@@ -270,26 +276,55 @@ def named_sides(tokens: Mapping[str, Sequence[str]] | None) -> dict[str, Tokens]
     return out
 
 
-def _are_numbers(value: object) -> bool:
-    """Whether this is a list of whole numbers, or of such lists."""
+_IN_EXAMPLES = {
+    "inputs", "input_ids", "decoder_input_ids", "attention_mask", "decoder_attention_mask", "token_type_ids",
+    "position_ids",
+}  # fmt: skip
+"""Inputs of Hugging Face models that have an axis of examples, also where people leave it out."""
+
+
+def _are_ids_in_lists(value: object) -> bool:
+    """Whether this is a list of token ids, or of such lists; a tuple of lists is of several inputs."""
     if not isinstance(value, list | tuple) or not value:
         return False
-    return all(map(is_int, value)) or all(map(_are_numbers, value))
+    return all(map(is_int, value)) or (isinstance(value, list) and all(map(_are_ids_in_lists, value)))
 
 
 def _tensor(model: nn.Module, value: Any, name: str) -> Any:
-    """Return numbers as a tensor where the model can use it; anything else as it is.
+    """Return lists and arrays of numbers as a tensor that the model can use; anything else as it is.
 
     One text's token ids get the axis of examples that Hugging Face models expect.
     """
-    if _are_numbers(value) or (hasattr(value, "__array__") and not isinstance(value, Tensor)):
+    is_array = hasattr(value, "__array__") and not isinstance(value, Tensor)
+    if is_array or (isinstance(value, list) and not list(tensors(value))):
         try:
-            value = torch.as_tensor(value, device=device_of(model))
-        except (TypeError, ValueError):
+            value = torch.tensor(value, device=device_of(model))
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             raise JtvizError(
-                f"{name} is no tensor, and its rows differ in length or type: pad them."
+                f"{name} is no tensor: give numbers, and pad rows that differ in length or type."
             ) from None
-    return value[None] if is_hugging_face(model) and _are_ids(value) and value.ndim == 1 else value
+        if not value.numel():
+            raise JtvizError(f"{name} is empty: give at least one token.")
+        if value.is_floating_point():
+            value = value.to(next((p.dtype for p in model.parameters() if p.is_floating_point()), None))
+        elif value.dtype is not torch.bool:
+            value = value.long()
+    has_axis = name.removeprefix("inputs['").removesuffix("']") not in _IN_EXAMPLES
+    if has_axis or not is_hugging_face(model) or not isinstance(value, Tensor) or value.ndim != 1:
+        return value
+    return value[None]
+
+
+def _can_be_read(model: nn.Module, ids: Any) -> None:
+    """Raise if token ids are too many for a model, or not in its vocabulary."""
+    size = getattr(getattr(model, "config", None), "vocab_size", None)
+    if not _are_ids(ids) or not ids.numel() or ids.is_meta:
+        return
+    _fits(model, "encoder", "text", ids.shape[-1])
+    least, most = (int(i) for i in ids.aminmax())
+    if isinstance(size, int) and not 0 <= least <= most < size:
+        wrong = least if least < 0 else most
+        raise OutOfRangeError(f"token {wrong} is not there: the model's ids are 0 to {size - 1}.")
 
 
 def _are_ids(value: Any) -> TypeGuard[Tensor]:

@@ -60,7 +60,7 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """Any boolean mask, eight pairs a byte: ``bits`` is ``[1 or heads, queries, ceil(keys / 8)]``."""
+    """Any boolean mask, eight pairs a byte: ``bits`` is ``[1 or heads, 1 or queries, ceil(keys / 8)]``."""
 
     bits: Tensor
     causal: bool
@@ -69,7 +69,9 @@ class Packed:
     def add_to(self, scores: Tensor, heads: Sequence[int], rows: Part, cols: Part) -> None:
         """Add it to these ``[heads, rows, cols]`` of the scores, float32, in place."""
         wanted = positions(cols, scores.device)
-        bits = take(_of_heads(self.bits, heads), rows, 1).index_select(2, wanted // 8)
+        bits = _of_heads(self.bits, heads)
+        bits = take(bits, rows, 1) if bits.shape[1] > 1 else bits
+        bits = bits.index_select(2, wanted // 8)
         _hide(scores, (bits >> (wanted % 8) & 1).bool(), self.fill)
 
 

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
@@ -119,5 +120,8 @@ def contents(value: Any) -> Hashable:
         return tuple((name, contents(part)) for name, part in value.items())
     if isinstance(value, list | tuple):
         return tuple(contents(part) for part in value)
+    if isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
+        digest = hashlib.blake2b(value.tobytes(), digest_size=16).digest()
+        return (str(value.dtype), value.shape, digest)
     # Equal to nothing else: what cannot be compared by content is traced anew.
-    return value if isinstance(value, str | int | float | bool | None) else object()
+    return (type(value), value) if isinstance(value, str | int | float | bool | None) else object()

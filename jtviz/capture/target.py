@@ -149,7 +149,9 @@ class Outcome:
     def _of_token(self, logits: Tensor, target: Any, output: str) -> tuple[Target, Tensor]:
         given = dict(target) if isinstance(target, Mapping) else {}
         if unknown := set(given) - {"row", "token"}:
-            raise JtvizError(f"target= as a mapping has a 'row' and a 'token', not {min(unknown)!r}.")
+            raise JtvizError(
+                f"target= as a mapping has a 'row' and a 'token', not {min(unknown, key=str)!r}."
+            )
         if isinstance(target, str):
             given["token"] = target
         elif is_int(target):
@@ -208,7 +210,10 @@ class Outcome:
             raise JtvizError(f"a token of target= is a word or an id, not {token!r}.")
         if self.tokenizer is None:
             raise JtvizError("a token in words needs a tokenizer: pass its id, target={'token': id}.")
-        return find_token(self.tokenizer, token, self.side, likely)
+        found = find_token(self.tokenizer, token, self.side, likely)
+        if found >= size:
+            raise OutOfRangeError(f"{token!r} is token {found}, and the model's ids are 0 to {size - 1}.")
+        return found
 
     def _name(self, index: int) -> str:
         return f"<{index}>" if self.tokenizer is None else label(self.tokenizer, index, self.side)

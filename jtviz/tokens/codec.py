@@ -6,6 +6,7 @@ of a translator may have two vocabularies, so everything is asked for a side.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -99,11 +100,15 @@ class RustCodec:
         """Ids of tokens that are not text."""
         return _special_ids(self.tokenizer.get_added_tokens_decoder())
 
-    @property
+    @cached_property
     def unknown(self) -> int | None:
         """Id of the token that stands for text without one of its own."""
-        # A Unigram model knows its unknown token by number, and does not tell it.
-        return self.number(getattr(self.tokenizer.model, "unk_token", None) or "<unk>")
+        model = self.tokenizer.model
+        if hasattr(model, "unk_token"):
+            return None if model.unk_token is None else self.number(model.unk_token)
+        # A Unigram model knows its unknown token by number, and tells it only when saved.
+        found: int | None = json.loads(self.tokenizer.to_str())["model"].get("unk_id")
+        return found
 
     def number(self, piece: str) -> int | None:
         """Return the id of a token, given the vocabulary's spelling."""
@@ -155,7 +160,8 @@ class HuggingFaceCodec:
     def unknown(self) -> int | None:
         """Id of the token that stands for text without one of its own."""
         found: int | None = getattr(self.tokenizer, "unk_token_id", None)
-        return found
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        return RustCodec(backend).unknown if found is None and backend is not None else found
 
     def number(self, piece: str) -> int | None:
         """Return the id of a token, given the vocabulary's spelling."""

@@ -1,7 +1,8 @@
 """Which token a reader means by a word.
 
 Required: what people read is enough (``tea`` for ``Ġtea``); a word that is not one token, or that the
-vocabulary does not know, is refused, never taken for another.
+vocabulary does not know, is refused. What the tokenizer itself takes for the same (``Tea`` for ``tea``) is
+the same.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def test_token_ids_are_welcome_as_people_have_them(ids: Any) -> None:
 
 @pytest.mark.parametrize("inputs", [[[1, 2], [3]], {"input_ids": [[1, 2], [3]]}])
 def test_texts_of_different_length_are_refused_in_one_sentence(inputs: Any) -> None:
-    with pytest.raises(JtvizError, match="rows differ in length or type: pad them"):
+    with pytest.raises(JtvizError, match="is no tensor: give numbers, and pad rows that differ"):
         hook(FAMILIES["GPT-2"].build("sdpa")).trace(inputs=inputs)
 
 
@@ -143,3 +143,58 @@ def test_an_example_that_is_not_there_is_refused() -> None:
     layer, x = nn.MultiheadAttention(16, 4, batch_first=True).eval(), torch.randn(2, 5, 16)
     with pytest.raises(JtvizError, match="which is example 7 cannot be told"):
         hook(layer).trace(inputs=(x, x, x), example=7)
+
+
+BAD_INPUTS: list[tuple[Any, str]] = [
+    ([1, 10_000], "token 10000 is not there: the model's ids are 0 to"),
+    ([1, -1], "token -1 is not there"),
+    ([1] * 1000, "the text has 1000 tokens, but the model reads at most"),
+    ({"input_ids": []}, r"inputs\['input_ids'\] is empty"),
+    ({"input_ids": ["a", "b"]}, r"inputs\['input_ids'\] is no tensor"),
+    ([10**30], "is no tensor"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "said"), BAD_INPUTS)
+def test_ids_that_cannot_be_read_are_refused_before_the_model_runs(inputs: Any, said: str) -> None:
+    with pytest.raises(JtvizError, match=said):
+        hook(FAMILIES["GPT-2"].build("sdpa")).trace(inputs=inputs)
+
+
+def test_lists_and_arrays_of_any_type_are_tensors_of_the_model() -> None:
+    model = FAMILIES["GPT-2"].build("sdpa")
+    wanted = hook(model).trace(inputs=[1, 2, 3]).attention("decoder", layer=0)
+    vectors = model.get_input_embeddings()(torch.tensor([[1, 2, 3]])).detach().double().numpy()
+    for inputs in (
+        {"input_ids": [[1, 2, 3]], "attention_mask": [[True, True, True]]},
+        {"input_ids": np.array([1, 2, 3], dtype=np.int16), "attention_mask": [1.0, 1.0, 1.0]},
+        {"inputs_embeds": vectors, "position_ids": [0, 1, 2]},
+    ):
+        trace = hook(model).trace(inputs=inputs)
+        torch.testing.assert_close(trace.attention("decoder", layer=0), wanted, atol=1e-6, rtol=0)
+    assert list(trace.tokens["decoder"]) == ["0", "1", "2"], "positions are no ids"
+
+
+def test_a_tuple_of_lists_is_of_several_inputs() -> None:
+    model = jtviz.demo.translator()
+    trace = hook(model.model).trace(inputs=([[5, 6, 7]], [[1, 8]]))
+    assert [len(tokens) for tokens in trace.tokens.values()] == [3, 2]
+
+
+def test_labels_of_each_example_are_not_wrapped() -> None:
+    transformers = pytest.importorskip("transformers")
+    model: Any = transformers.BertForQuestionAnswering(
+        transformers.BertConfig(**FAMILIES["BERT"].settings)
+    ).eval()
+    ends = {"start_positions": torch.tensor([0, 1]), "end_positions": torch.tensor([1, 2])}
+    assert hook(model).trace(inputs={"input_ids": torch.tensor([[1, 2, 3], [4, 5, 6]]), **ends}).stages
+
+
+def test_the_same_array_is_the_same_trace_and_true_is_not_one() -> None:
+    model = FAMILIES["GPT-2"].build("sdpa")
+    ids = np.array([1, 2, 3])
+    assert hook(model).trace(inputs=ids) is hook(model).trace(inputs=ids.copy())
+    assert hook(model).trace(inputs=ids) is not hook(model).trace(inputs=ids[::-1].copy())
+    hook(model).trace(inputs=ids, target=1)
+    with pytest.raises(JtvizError, match="target= is a token"):
+        hook(model).trace(inputs=ids, target=True)

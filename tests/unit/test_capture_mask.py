@@ -59,6 +59,7 @@ MASKS: dict[str, tuple[Any, type]] = {
     "window, padding on the right": (added(window() & padded(), SMALLEST), Diagonals),
     "window with a hole": (window() & (torch.arange(KEYS) != 3), Packed),
     "one for each head": (torch.rand(1, HEADS, QUERIES, KEYS) > 0.3, Packed),
+    "padding for each head": (torch.rand(1, HEADS, 1, KEYS) > 0.3, Packed),
     "relative": (distances()[None], Diagonals),
     "relative and causal": (distances().masked_fill(~triangle(), -math.inf)[None], Diagonals),
     "relative and padding": (distances().masked_fill(~padded(), SMALLEST)[None], Diagonals),

@@ -124,3 +124,22 @@ def test_numbers_of_numpy_and_torch_are_numbers() -> None:
     bad: Any = 1.5
     with pytest.raises(JtvizError, match="a token of target= is a word or an id, not"):
         hooked.trace(inputs=family.inputs(1, "none"), target={"token": bad})
+
+
+def test_an_unknown_token_is_known_however_it_is_called() -> None:
+    unigram = Tokenizer(models.Unigram([("[UNK]", 0.0), ("▁tea", -2.0)], 0))
+    unigram.pre_tokenizer = pre_tokenizers.Metaspace()
+    unigram.decoder = decoders.Metaspace()
+    bare: Any = PreTrainedTokenizerFast
+    for tokenizer in (unigram, bare(tokenizer_object=word_piece())):
+        with pytest.raises(OutOfRangeError, match="'zzz' is not in the vocabulary"):
+            find_token(tokenizer, "zzz")
+
+
+def test_a_word_beyond_the_models_vocabulary_is_refused() -> None:
+    model = FAMILIES["GPT-2"].build("sdpa")
+    size = int(model.config.vocab_size)
+    tokenizer = Tokenizer(models.WordLevel({"a": 5, "extra": size + 3}))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    with pytest.raises(OutOfRangeError, match=f"'extra' is token {size + 3}, and the model's ids are 0 to"):
+        hook(model, tokenizer).trace("a a a", target="extra")
