@@ -17,7 +17,7 @@ from ..tokens import Tokens, label
 from .classes import class_logits
 from .errors import JtvizError, NoAttentionError, OutOfRangeError
 from .flow import tensors
-from .inputs import UNREAD, Prepared, vocabulary
+from .inputs import UNREAD, Prepared, last_read, vocabulary
 from .kernels import exactly
 from .placing import keep_together
 from .record import Recorder
@@ -186,7 +186,7 @@ def _predicted(prepared: Prepared, logits: Tensor | None, rows: int) -> list[int
     if following is None or not rows - 1 <= len(following) <= rows:
         return None
     ids = [*following, UNREAD][:rows]
-    last = max((i for i, is_read in enumerate(prepared.read or ()) if is_read), default=rows - 1)
+    last = last_read(prepared.read, rows)
     if ids[last] == UNREAD and logits is not None:
         ids[last] = int(logits[last].argmax())
     return ids

@@ -93,6 +93,11 @@ def prepare_text(
     return _placed(model, prepared)
 
 
+def last_read(read: Sequence[bool] | None, rows: int) -> int:
+    """Return the last row that reads a token, not padding."""
+    return max((i for i, is_read in enumerate(read or ()) if is_read), default=rows - 1)
+
+
 def checked_text(text: object, name: str) -> str:
     """Return a text that has something in it; raise if it has not."""
     if not isinstance(text, str):
@@ -193,11 +198,13 @@ def prepare_inputs(
     """
     prepared = Prepared(names=named_sides(tokens))
     if isinstance(inputs, Mapping):
-        prepared.kwargs = {name: _tensor(model, value, f"inputs[{name!r}]") for name, value in inputs.items()}
+        prepared.kwargs = {
+            name: _tensor(model, value, name, f"inputs[{name!r}]") for name, value in inputs.items()
+        }
     elif _are_ids_in_lists(inputs) or isinstance(inputs, Tensor) or hasattr(inputs, "__array__"):
-        prepared.args = (_tensor(model, inputs, "inputs"),)
+        prepared.args = (_tensor(model, inputs, "input_ids", "inputs"),)
     elif isinstance(inputs, tuple | list):
-        prepared.args = tuple(_tensor(model, value, f"inputs[{i}]") for i, value in enumerate(inputs))
+        prepared.args = tuple(_tensor(model, value, "", f"inputs[{i}]") for i, value in enumerate(inputs))
     else:
         raise JtvizError(
             f"inputs must be a dict of keyword arguments or a tuple, not {type(inputs).__name__}."
@@ -277,7 +284,7 @@ def named_sides(tokens: Mapping[str, Sequence[str]] | None) -> dict[str, Tokens]
 
 
 _IN_EXAMPLES = {
-    "inputs", "input_ids", "decoder_input_ids", "attention_mask", "decoder_attention_mask", "token_type_ids",
+    "input_ids", "decoder_input_ids", "attention_mask", "decoder_attention_mask", "token_type_ids",
     "position_ids",
 }  # fmt: skip
 """Inputs of Hugging Face models that have an axis of examples, also where people leave it out."""
@@ -290,7 +297,7 @@ def _are_ids_in_lists(value: object) -> bool:
     return all(map(is_int, value)) or (isinstance(value, list) and all(map(_are_ids_in_lists, value)))
 
 
-def _tensor(model: nn.Module, value: Any, name: str) -> Any:
+def _tensor(model: nn.Module, value: Any, name: str, said: str) -> Any:
     """Return lists and arrays of numbers as a tensor that the model can use; anything else as it is.
 
     One text's token ids get the axis of examples that Hugging Face models expect.
@@ -301,18 +308,16 @@ def _tensor(model: nn.Module, value: Any, name: str) -> Any:
             value = torch.tensor(value, device=device_of(model))
         except (TypeError, ValueError, RuntimeError, OverflowError):
             raise JtvizError(
-                f"{name} is no tensor: give numbers, and pad rows that differ in length or type."
+                f"{said} is no tensor: give numbers, and pad rows that differ in length or type."
             ) from None
         if not value.numel():
-            raise JtvizError(f"{name} is empty: give at least one token.")
+            raise JtvizError(f"{said} is empty: give at least one token.")
         if value.is_floating_point():
             value = value.to(next((p.dtype for p in model.parameters() if p.is_floating_point()), None))
         elif value.dtype is not torch.bool:
             value = value.long()
-    has_axis = name.removeprefix("inputs['").removesuffix("']") not in _IN_EXAMPLES
-    if has_axis or not is_hugging_face(model) or not isinstance(value, Tensor) or value.ndim != 1:
-        return value
-    return value[None]
+    lacks_axis = name in _IN_EXAMPLES and isinstance(value, Tensor) and value.ndim == 1
+    return value[None] if lacks_axis and is_hugging_face(model) else value
 
 
 def _can_be_read(model: nn.Module, ids: Any) -> None:

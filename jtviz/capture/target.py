@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..tokens import find_token, label
 from .classes import class_logits, class_names
 from .errors import JtvizError, OutOfRangeError
-from .inputs import UNREAD
+from .inputs import UNREAD, last_read
 from .part import is_int, plain
 
 OUTPUTS = ("logit", "log_prob", "prob", "loss")
@@ -195,8 +195,7 @@ class Outcome:
                 raise JtvizError(
                     "name the row to explain, target={'row': ...}: this model predicts a token in every row."
                 )
-            read = [i for i, is_read in enumerate(self.read or ()) if is_read]
-            return read[-1] if read else rows - 1
+            return last_read(self.read, rows)
         if not is_int(row) or not -rows <= row < rows:
             raise OutOfRangeError(f"row {row!r} is not there: rows are 0 to {rows - 1}.")
         return int(row) % rows
