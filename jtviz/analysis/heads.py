@@ -15,6 +15,7 @@ from torch import Tensor
 
 from jtviz.capture import OutOfRangeError, Trace
 from jtviz.capture.errors import JtvizError
+from jtviz.capture.part import is_int
 from jtviz.tokens import Tokens
 
 _SCORES = 1 << 22  # weights looked at once, of all heads together
@@ -92,7 +93,7 @@ class FoundHead:
     value: float
 
 
-def head_measures(trace: Trace, stage: str) -> HeadMeasures:
+def head_measures(trace: Trace, stage: str, *, sample: int | None = None) -> HeadMeasures:
     """Measure what every head of a stage does.
 
     Parameters
@@ -103,6 +104,8 @@ def head_measures(trace: Trace, stage: str) -> HeadMeasures:
     stage : str
         ``"encoder"``, ``"decoder"`` or ``"cross"``. In cross attention only entropy, the first token's
         weight and the gradient apply, since queries and keys are of two texts.
+    sample : int, optional
+        Measure on this many queries, evenly spread, instead of all: an estimate, for long texts.
 
     Returns
     -------
@@ -112,7 +115,7 @@ def head_measures(trace: Trace, stage: str) -> HeadMeasures:
     Raises
     ------
     JtvizError
-        If there is no such stage.
+        If there is no such stage, or `sample` is no number of queries.
 
     Examples
     --------
@@ -122,11 +125,13 @@ def head_measures(trace: Trace, stage: str) -> HeadMeasures:
     >>> measures.induction.shape, bool(measures.induction[1].max() > 0.8)
     (torch.Size([2, 4]), True)
     """
+    if sample is not None and (not is_int(sample) or sample < 1):
+        raise JtvizError(f"sample= is a number of queries, at least 1, not {sample!r}.")
     layers = trace.layers(stage)
     most = max(trace.heads(stage, layer) for layer in range(layers))
     found = {name: torch.full((layers, most), torch.nan) for name in MEASURES}
     for layer in range(layers):
-        for name, values in _measure(trace, stage, layer).items():
+        for name, values in _measure(trace, stage, layer, sample).items():
             found[name][layer, : len(values)] = values
     return HeadMeasures(**found)
 
@@ -180,7 +185,7 @@ def find_heads(
     return sorted(found, key=lambda head: -head.value)
 
 
-def _measure(trace: Trace, stage: str, layer: int) -> dict[str, Tensor]:
+def _measure(trace: Trace, stage: str, layer: int, sample: int | None) -> dict[str, Tensor]:
     """Return the measures that apply to one layer, each ``[heads]``."""
     site = trace.site(stage, layer)
     is_self = trace.query_side(stage) == trace.key_side(stage)
@@ -196,10 +201,13 @@ def _measure(trace: Trace, stage: str, layer: int) -> dict[str, Tensor]:
 
     step = max(1, _SCORES // (site.heads * site.keys))
     keys = torch.arange(site.keys, device=site.kept[0].device)
-    for start in range(0, site.queries, step):
-        rows = slice(start, min(start + step, site.queries))
+    measured = torch.arange(site.queries, device=keys.device)
+    if sample is not None and sample < site.queries:
+        measured = torch.linspace(0, site.queries - 1, sample, device=keys.device).round().long()
+    for queries in torch.split(measured, step):
+        is_all = len(measured) == site.queries
+        rows = slice(int(queries[0]), int(queries[-1]) + 1) if is_all else queries.tolist()
         weights = trace.attention(stage, layer=layer, rows=rows)
-        queries = torch.arange(rows.start, rows.stop, device=weights.device)
         add("entropy", torch.special.entr(weights).sum(-1))
         add("first_token", weights[..., 0])
         if trace.target is not None:
@@ -209,8 +217,8 @@ def _measure(trace: Trace, stage: str, layer: int) -> dict[str, Tensor]:
             continue
         add("distance", (weights * (keys - queries[:, None]).abs()).sum(-1))
         add("diagonal", weights.gather(-1, queries.expand(len(weights), -1)[..., None])[..., 0])
-        later = queries[queries > 0]
-        add("previous_token", weights[:, later - start, later - 1])
+        later = (queries > 0).nonzero()[:, 0]
+        add("previous_token", weights[:, later, queries[later] - 1])
         for name, relation in masks.items():
             related, applies = (found.to(weights.device) for found in relation(queries.cpu()))
             # Few pairs are related: a product with the mask would read every weight.
@@ -219,7 +227,7 @@ def _measure(trace: Trace, stage: str, layer: int) -> dict[str, Tensor]:
             add(name, share.index_add_(1, row, weights[:, row, key])[:, applies])
     means = {name: totals[name] / count for name, count in counts.items() if count}
     if "gradient" in totals:
-        means["gradient"] = totals["gradient"].abs()
+        means["gradient"] = totals["gradient"].abs() * (site.queries / len(measured))
     return {name: values.float() for name, values in means.items()}
 
 

@@ -79,7 +79,7 @@ def weighted(
         return weights
     if weighting == "gradient":
         return weights * trace.gradient(stage, layer=layer, head=head, rows=rows, cols=cols)
-    lengths = _lengths(trace, weighting, stage, layer)[:, None]
+    lengths = value_lengths(trace, weighting, stage, layer)[:, None]
     # The axes of the weights: one for each of heads, rows and columns that is not a single number.
     for dim, index in ((2, cols), (1, None), (0, head)):
         lengths = take(lengths, chosen(index, lengths.shape[dim], "", "", lengths.device), dim)
@@ -88,8 +88,14 @@ def weighted(
     return weights * lengths
 
 
-def _lengths(trace: Trace, weighting: str, stage: str, layer: int) -> Tensor:
-    """Return the length of each value, as it is or projected, ``[heads, keys]``."""
+def value_lengths(trace: Trace, weighting: str, stage: str, layer: int) -> Tensor:
+    """Return the length of each value, as it is (``"value"``) or projected (``"output"``), ``[heads, keys]``.
+
+    Raises
+    ------
+    JtvizError
+        If the trace has no values, or no output projection.
+    """
     site = trace.site(stage, layer)
     site.unchanged()
     if not site.value.numel():

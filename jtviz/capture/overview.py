@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ from torch import Tensor
 from .kernels import exactly
 from .part import Part, positions, whole
 from .site import STREAM, Site
+
+T = TypeVar("T")
 
 POOLS = ("mean", "sum", "max")
 _GOLDEN = 0.6180339887498949  # steps of this share of one fall evenly, and in no rhythm a text could have
@@ -58,31 +61,28 @@ class Overview:
         return f"Overview({heads} heads, {down} x {across} blocks of {blocks} tokens, {self.pool}, {said})"
 
 
-class OverviewTask:
-    """An overview on its way: a sampled one at once, the exact one from the background.
+class Task(Generic[T]):
+    """Work on its way in the background.
 
     Parameters
     ----------
-    preview : Overview
-        What there is to show until the exact one is there.
     work : callable
-        Takes what to call with the share that is done (it raises to stop the work); returns the overview.
+        Takes what to call with the share that is done (it raises to stop the work); returns the result.
     """
 
-    def __init__(self, preview: Overview, work: Callable[[Callable[[float], None]], Overview]) -> None:
-        self.preview = preview
+    def __init__(self, work: Callable[[Callable[[float], None]], T]) -> None:
         self._work = work
         self._progress = 0.0
         self._stop = threading.Event()
-        self._future: Future[Overview] = Future()
+        self._future: Future[T] = Future()
         # A daemon: an interpreter that ends does not wait for the whole, see `_stop_all`.
-        thread = threading.Thread(target=self._run, name="jtviz overview", daemon=True)
+        thread = threading.Thread(target=self._run, name="jtviz task", daemon=True)
         _threads.add(thread)
         thread.start()
 
     def __repr__(self) -> str:
         """Say how far it is."""
-        return f"OverviewTask({self.progress:.0%}, showing {self.current!r})"
+        return f"{type(self).__name__}({self.progress:.0%})"
 
     @property
     def progress(self) -> float:
@@ -94,18 +94,16 @@ class OverviewTask:
         """Whether the work has ended: finished, cancelled or failed."""
         return self._future.done()
 
-    @property
-    def current(self) -> Overview:
-        """The exact overview if it is there, else the sampled one."""
-        ended = self.is_done and not self._future.cancelled() and self._future.exception() is None
-        return self._future.result() if ended else self.preview
+    def when_done(self, call: Callable[[Task[T]], None]) -> None:
+        """Call this once the work has ended, however it ended: at once if it has, else from its thread."""
+        self._future.add_done_callback(lambda _: call(self))
 
     def cancel(self) -> None:
         """Stop the work at the next block; nothing happens if it has ended."""
         self._stop.set()
 
-    def result(self, timeout: float | None = None) -> Overview:
-        """Wait for the exact overview.
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the result.
 
         Parameters
         ----------
@@ -137,6 +135,32 @@ class OverviewTask:
         if self._stop.is_set() or _ending.is_set():
             raise CancelledError
         self._progress = share
+
+
+class OverviewTask(Task[Overview]):
+    """An overview on its way: a sampled one at once, the exact one from the background.
+
+    Parameters
+    ----------
+    preview : Overview
+        What there is to show until the exact one is there.
+    work : callable
+        As for `Task`.
+    """
+
+    def __init__(self, preview: Overview, work: Callable[[Callable[[float], None]], Overview]) -> None:
+        self.preview = preview
+        super().__init__(work)
+
+    def __repr__(self) -> str:
+        """Say how far it is."""
+        return f"OverviewTask({self.progress:.0%}, showing {self.current!r})"
+
+    @property
+    def current(self) -> Overview:
+        """The exact overview if it is there, else the sampled one."""
+        ended = self.is_done and not self._future.cancelled() and self._future.exception() is None
+        return self._future.result() if ended else self.preview
 
 
 _threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()

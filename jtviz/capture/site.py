@@ -32,6 +32,9 @@ STREAM = 1 << 22
 SUNKEN = -1e4
 """A row whose log-sum-exp is this low was hidden with a finite constant: see `FusedSite.tile`."""
 
+BLIND = -1e4
+"""A key this far down cannot be looked at: ``exp(-1e4)`` is 0, and no constant that hides is nearer."""
+
 HELD = ("query", "key", "value", "pattern", "lse", "gradient")
 """Names of the tensors that a site of either kind may have of its own."""
 
@@ -107,6 +110,10 @@ class Site(ABC):
     def tile(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
         """Return ``[heads, rows, cols]`` of the pattern, float32."""
 
+    @abstractmethod
+    def masked(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
+        """Return ``[heads, rows, cols]``, bool: which keys a query cannot look at."""
+
     def gradient_tile(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
         """Return ``[heads, rows, cols]`` of the gradient with respect to the pattern, float32."""
         self.unchanged()
@@ -138,6 +145,11 @@ class Site(ABC):
     def all_cols(self) -> slice:
         """Every key."""
         return slice(0, self.keys)
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether a column costs only itself: what its rows sum to is known."""
+        return True
 
     @property
     @abstractmethod
@@ -195,6 +207,10 @@ class WrittenSite(Site):
             out[number] = take(take(self.pattern[head], rows, 0), cols, 1)
         return out
 
+    def masked(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
+        """Return ``[heads, rows, cols]``, bool: what the model wrote as zero, all one can know."""
+        return self.tile(heads, rows, cols) == 0
+
 
 @dataclass(eq=False)
 class FusedSite(Site):
@@ -216,6 +232,11 @@ class FusedSite(Site):
     def kept(self) -> tuple[Tensor, ...]:
         """The tensors this site keeps."""
         return (self.query, self.key, self.value)
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether a column costs only itself: what its rows sum to is known."""
+        return self.lse is not None and not bool(self.lse.isnan().any())
 
     def held(self) -> Iterator[Tensor | None]:
         """Yield every tensor that this site keeps in memory, also what it shares with others."""
@@ -255,6 +276,13 @@ class FusedSite(Site):
             # cannot say over how many keys.
             return take(normalise(self.scores(heads, rows, self.all_cols)), cols, 2)
         return self.scores(heads, rows, cols).sub_(lse[..., None]).exp_()
+
+    def masked(self, heads: Sequence[int], rows: Part, cols: Part) -> Tensor:
+        """Return ``[heads, rows, cols]``, bool: which keys a query cannot look at."""
+        added = torch.zeros(len(heads), size(rows), size(cols), device=self.query.device)
+        if self.mask is not None:
+            self.mask.add_to(added, heads, rows, cols)
+        return added <= BLIND
 
     def log_sum_exp(self, heads: Sequence[int], rows: Part) -> Tensor:
         """Return the log-sum-exp of these rows, ``[heads, rows]``; what is not known is computed once."""

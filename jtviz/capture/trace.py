@@ -177,6 +177,39 @@ class Trace(Layout):
         site = self.site(stage, layer)
         return _tile(site, site.tile, f"layer {layer} of the {stage}", head, rows, cols)
 
+    def mask(
+        self, stage: str, *, layer: int, head: Index = None, rows: Index = None, cols: Index = None
+    ) -> Tensor:
+        """Return which keys a query cannot look at: later ones, those out of its window, padding.
+
+        Parameters
+        ----------
+        stage, layer, head, rows, cols
+            As in `attention`.
+
+        Returns
+        -------
+        Tensor
+            Bool ``[heads, rows, cols]``, less the axes given as an int. Where the model wrote its attention
+            out, what it wrote as zero: its mask was not seen.
+
+        Raises
+        ------
+        JtvizError
+            If there is no such stage.
+        OutOfRangeError
+            If there is no such layer, head, row or column.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> trace = jtviz.hook(jtviz.demo.translator()).trace("I like tea.")
+        >>> trace.mask("decoder", layer=0, head=0, rows=1).tolist()
+        [False, False, True, True, True, True]
+        """
+        site = self.site(stage, layer)
+        return _tile(site, site.masked, f"layer {layer} of the {stage}", head, rows, cols)
+
     def gradient(
         self, stage: str, *, layer: int, head: Index = None, rows: Index = None, cols: Index = None
     ) -> Tensor:
