@@ -32,7 +32,10 @@ def show_attention(
     heads: Sequence[int] | None = None,
     pinned: Mapping[str, int | None] | None = None,
     mode: str = "links",
-    **unknown: Any,
+    spans: Mapping[str, str | tuple[int, int]] | None = None,
+    target: Any = None,
+    output: str | None = None,
+    **settings: Any,
 ) -> AttentionView:
     """Show the attention of a model reading a sentence.
 
@@ -57,6 +60,16 @@ def show_attention(
     stage, layer, heads, pinned, mode : optional
         What to show first: ``"encoder"``, ``"decoder"`` or ``"cross"``; a layer and heads counted from
         0; ``{"query": index, "key": index}``; ``"links"``, ``"matrix"`` or ``"text"``.
+    spans : mapping, optional
+        Parts of the text to choose from when only some queries or keys are to be seen: by name, words that
+        stand in the text or ``(first, last + 1)`` in tokens, ``{"question": "Who?", "context": (4, 90)}``.
+        Prompt and answer, and what separators part, are found by themselves.
+    target, output : optional
+        As in `HookedTransformer.trace`: what to take gradients of, for the weightings ``"gradient"`` and
+        ``"relevance"``.
+    **settings
+        Any other setting of the view, such as ``weighting="output"``, ``unit="word"`` or what
+        ``view.to_dict()`` returned: see `jtviz.views.settings.Settings`.
 
     Returns
     -------
@@ -81,10 +94,10 @@ def show_attention(
     >>> view = jtviz.show_attention(translator, "I like to drink tea.", stage="cross", layer=1)
     >>> view.heads = [0]
     """
-    refuse_unknown(show_attention, unknown)
     # Imported here so that tracing without a browser does not load the widgets.
-    from .views import MODES, AttentionView
+    from .views import MODES, SETTINGS, AttentionView
 
+    refuse_unknown(show_attention, {k: v for k, v in settings.items() if k not in SETTINGS}, SETTINGS)
     refuse_other("stage", stage, STAGES)
     refuse_other("mode", mode, MODES)
     if isinstance(model, Trace):
@@ -93,20 +106,30 @@ def show_attention(
         if model is None:
             raise TypeError(EITHER)
         trace = hook(model, tokenizer).trace(
-            text, target_text=target_text, generate=generate, inputs=inputs, tokens=tokens
+            text,
+            target_text=target_text,
+            generate=generate,
+            inputs=inputs,
+            tokens=tokens,
+            target=target,
+            output=output,
         )
     elif model is not None or text or inputs:
         raise TypeError(EITHER)
     heads = list(heads) if isinstance(heads, Sequence) else heads
-    return AttentionView(trace, stage=stage, layer=layer, heads=heads, pinned=pinned, mode=mode)
+    choices = {"stage": stage, "layer": layer, "heads": heads, "pinned": pinned, "mode": mode}
+    return AttentionView(trace, spans=spans, **choices, **settings)
 
 
-def refuse_unknown(function: Callable[..., Any], unknown: Mapping[str, Any]) -> None:
+def refuse_unknown(
+    function: Callable[..., Any], unknown: Mapping[str, Any], more: Sequence[str] = ()
+) -> None:
     """Raise `TypeError` for a keyword that `function` does not have, naming the nearest that it has."""
     if not unknown:
         return
     parameters = inspect.signature(function).parameters.values()
     known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    known += [name for name in more if name not in known]
     word = next(iter(unknown))
     near = difflib.get_close_matches(word, known, 1, 0.5)
     advice = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}."

@@ -1,6 +1,7 @@
 """Widgets that draw one result each and share one `Selection` a trace."""
 
-from .attention import MODES, AttentionView
+from .attention import AttentionView
 from .selection import Selection
+from .settings import MODES, SETTINGS
 
-__all__ = ["MODES", "AttentionView", "Selection"]
+__all__ = ["MODES", "SETTINGS", "AttentionView", "Selection"]

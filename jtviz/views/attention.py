@@ -6,7 +6,7 @@ browser can be read, set and observed here, and the other way round.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -14,38 +14,42 @@ import ipywidgets
 import traitlets as t
 
 from jtviz.capture import Trace
-from jtviz.capture.site import Site
-from jtviz.tokens import Tokens
 
 from . import numbers
 from .bundle import bundle
+from .describe import Spans, describe
 from .selection import UNPINNED, Selection, selection_of
-from .tiles import WHOLE_LIMIT, TileServer
+from .settings import SETTINGS, Settings
+from .shown import Choice, Shown
+from .snapshot import snapshot
+from .source import Source
+from .tiles import TileServer
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-LABELS = {"encoder": "Encoder", "decoder": "Decoder", "cross": "Cross"}
-MODES = ("links", "matrix", "text")
 SHARED = ("stage", "layer", "heads", "pinned")
 
 
-class AttentionView(anywidget.AnyWidget):
+class AttentionView(Settings, anywidget.AnyWidget):
     """Attention of one trace as links, as a matrix and over the text.
 
     Parameters
     ----------
     trace : Trace
         What `HookedTransformer.trace` left.
+    spans : mapping, optional
+        Named parts of the text to choose from, as in `jtviz.show_attention`.
     **choices
-        Initial ``stage``, ``layer``, ``heads``, ``pinned``, ``mode`` or ``row_labels``. The first four
-        are shared with every other view of the trace.
+        Initial ``stage``, ``layer``, ``heads`` and ``pinned``, which are shared with every other view of
+        the trace, and any trait of `jtviz.views.settings.Settings`.
 
     Raises
     ------
     traitlets.TraitError
-        If the trace has no such stage, layer, head or token; nothing is changed then.
+        If the trace has no such stage, layer, head or token, or a setting has no such value; nothing is
+        changed then.
 
     Examples
     --------
@@ -62,6 +66,10 @@ class AttentionView(anywidget.AnyWidget):
     meta = t.Dict().tag(sync=True)
     """Stages, layers, heads and tokens of the trace, as the front end needs them."""
 
+    snapshot = t.Dict().tag(sync=True)
+    """What the first picture is drawn from, at most `jtviz.views.snapshot.LIMIT` bytes: it is there before
+    the kernel answers, and in a saved notebook."""
+
     stage = t.Unicode().tag(sync=True, echo_update=False)
     """The stage shown: ``"encoder"``, ``"decoder"`` or ``"cross"``."""
 
@@ -74,15 +82,10 @@ class AttentionView(anywidget.AnyWidget):
     pinned = t.Dict(UNPINNED).tag(sync=True, echo_update=False)
     """Index of the pinned token on each side, ``{"query": 3, "key": None}``."""
 
-    mode = t.Enum(MODES, "links").tag(sync=True, echo_update=False)
-    """How this view draws: ``"links"``, ``"matrix"`` or ``"text"``."""
-
-    row_labels = t.Enum(["read", "predicted"], "read").tag(sync=True, echo_update=False)
-    """Whether decoder rows are labelled by the token read there or by the token predicted there."""
-
-    def __init__(self, trace: Trace, **choices: Any) -> None:
+    def __init__(self, trace: Trace, *, spans: Spans | None = None, **choices: Any) -> None:
         self.trace = trace
-        self._server = TileServer(trace)
+        self._server = TileServer(trace, self._send_later)
+        meta = describe(trace, spans)
         shared = selection_of(trace)
         choices = {name: value for name, value in choices.items() if value is not None}
         before = {name: getattr(shared, name) for name in SHARED}
@@ -92,7 +95,8 @@ class AttentionView(anywidget.AnyWidget):
                 if name in choices:
                     shared.set_trait(name, choices.pop(name))
             state = {name: getattr(shared, name) for name in SHARED}
-            super().__init__(selection=shared, meta=describe(trace), **state, **choices)
+            first = snapshot(self._server, {**state, **choices})
+            super().__init__(selection=shared, meta=meta, snapshot=first, **state, **choices)
         except t.TraitError:
             for name, value in before.items():
                 shared.set_trait(name, value)
@@ -110,8 +114,61 @@ class AttentionView(anywidget.AnyWidget):
         choices = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*SHARED, "mode"))
         return f"{type(self).__name__}({choices})"
 
+    @property
+    def choice(self) -> Choice:
+        """What is shown and how it is weighed."""
+        also = [tuple(pair) for pair in self.also if pair[0] != self.layer]
+        members = tuple((self.layer, head) for head in self.heads) + tuple(also)
+        state = {name: getattr(self, name) for name in SETTINGS}
+        return Choice.of({**state, "stage": self.stage, "members": members})
+
+    @property
+    def shown(self) -> Shown:
+        """The numbers of the choice, whole or in parts."""
+        return Shown(Source(self.trace), self.choice)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything chosen in the view as plain values, for `restore` or `jtviz.show_attention`.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> translator = jtviz.demo.translator()
+        >>> view = jtviz.show_attention(translator, "I like tea.", stage="cross", mode="matrix")
+        >>> state = view.to_dict()
+        >>> again = jtviz.show_attention(translator, "I like tea.", **state)
+        >>> again.mode
+        'matrix'
+        """
+        return {name: getattr(self, name) for name in (*SHARED, *SETTINGS)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Choose again what `to_dict` returned; what is not named in `state` stays.
+
+        Raises
+        ------
+        traitlets.TraitError
+            If the trace has no such stage, layer, head or token, or a setting has no such value; nothing
+            is changed then.
+        """
+        before = self.to_dict()
+        if unknown := set(state) - set(before):
+            msg = f"There is no setting {min(unknown)!r} in a view; it has {', '.join(before)}."
+            raise t.TraitError(msg)
+        try:
+            # In the order of `SHARED`: a layer is checked against the stage.
+            for name in before:
+                if name in state:
+                    self.set_trait(name, state[name])
+        except t.TraitError:
+            for name, value in before.items():
+                self.set_trait(name, value)
+            raise
+
     def to_numpy(self) -> np.ndarray:
-        """Return the attention of the layer and heads shown, ``[heads, queries, keys]``, float32.
+        """Return what is shown, ``[heads, queries, keys]``, float32: the numbers behind the picture.
+
+        Weighed, without hidden tokens, by words, and what the filters leave, as chosen in the view.
 
         Raises
         ------
@@ -125,10 +182,10 @@ class AttentionView(anywidget.AnyWidget):
         >>> view.to_numpy().shape
         (2, 5, 5)
         """
-        return numbers.array(self.trace, self.stage, self.layer, self.heads)
+        return numbers.array(self.shown)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return the weights shown as a table: one row each, with head, query, key and their tokens.
+        """Return the weights shown as a table: one row each, with layer, head, query, key and their names.
 
         A pinned token leaves only its weights: what a pinned query looks at, or who looks at a pinned key.
 
@@ -143,12 +200,13 @@ class AttentionView(anywidget.AnyWidget):
         >>> translator = jtviz.demo.translator()
         >>> view = jtviz.show_attention(translator, "I like tea.", heads=[0], pinned={"query": 2})
         >>> view.to_dataframe().columns.to_list()
-        ['head', 'query', 'query token', 'key', 'key token', 'weight']
+        ['layer', 'head', 'query', 'query token', 'key', 'key token', 'weight']
         """
-        return numbers.frame(self.trace, self.stage, self.layer, self.heads, self.pinned)
+        return numbers.frame(self.shown, self.pinned)
 
     def close(self) -> None:
         """Close the widget, and no longer follow the Selection."""
+        self._server.cancel()
         if isinstance(self.selection, Selection):
             self.selection.unobserve(self._follow, SHARED)
         super().close()
@@ -166,37 +224,6 @@ class AttentionView(anywidget.AnyWidget):
         if isinstance(message, dict) and (reply := self._server.answer(message)):
             self.send(*reply)
 
-
-def describe(trace: Trace) -> dict[str, Any]:
-    """Return what the front end has to know of a trace before it asks for any number."""
-    stages = [
-        {
-            "name": stage,
-            "label": LABELS[stage],
-            "query": trace.query_side(stage),
-            "key": trace.key_side(stage),
-            "heads": [trace.heads(stage, layer) for layer in range(trace.layers(stage))],
-            "checks": [_describe_check(trace.site(stage, i)) for i in range(trace.layers(stage))],
-        }
-        for stage in trace.stages
-    ]
-    return {
-        "stages": stages,
-        "sides": {side: _describe_tokens(tokens) for side, tokens in trace.tokens.items()},
-        "predicts": None if trace.predicts is None else list(trace.predicts),
-        "whole_limit": WHOLE_LIMIT,
-    }
-
-
-def _describe_check(site: Site) -> dict[str, Any]:
-    # JSON has no NaN.
-    difference = None if math.isnan(site.difference) else site.difference
-    return {"difference": difference, "tolerance": site.tolerance, "sums": list(site.sums)}
-
-
-def _describe_tokens(tokens: Tokens) -> dict[str, Any]:
-    end, gaps = 0, []
-    for span in tokens.spans:
-        gaps.append(span is None or span[0] > end)
-        end = end if span is None else span[1]
-    return {"text": list(tokens.text), "special": list(tokens.special), "gap": gaps}
+    def _send_later(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+        if self.comm is not None:  # closed meanwhile
+            self.send(message, buffers)

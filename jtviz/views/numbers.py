@@ -5,20 +5,24 @@ Required: exactly what is chosen in the view, at full precision, whatever the br
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jtviz.capture import JtvizError, Trace
+from jtviz.capture import JtvizError
+
+from .source import THROUGH
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from .shown import Shown
+
 MOST = 1 << 26
 """Weights at most: a quarter of a GiB as float32."""
 
 
-def array(trace: Trace, stage: str, layer: int, heads: Sequence[int]) -> np.ndarray:
+def array(shown: Shown) -> np.ndarray:
     """Return ``[heads, queries, keys]``, float32.
 
     Raises
@@ -26,16 +30,13 @@ def array(trace: Trace, stage: str, layer: int, heads: Sequence[int]) -> np.ndar
     JtvizError
         If there are more than `MOST` weights.
     """
-    site = trace.site(stage, layer)
-    _not_too_many(len(heads) * site.queries * site.keys)
-    weights: np.ndarray = trace.attention(stage, layer=layer, head=list(heads)).cpu().numpy()
+    _not_too_many(len(shown.choice.members) * len(shown.query) * len(shown.key))
+    weights: np.ndarray = shown.weights().cpu().numpy()
     return weights
 
 
-def frame(
-    trace: Trace, stage: str, layer: int, heads: Sequence[int], pinned: Mapping[str, int | None]
-) -> pd.DataFrame:
-    """Return one row a weight: head, query and key with their tokens, and the weight.
+def frame(shown: Shown, pinned: Mapping[str, int | None]) -> pd.DataFrame:
+    """Return one row a weight: layer, head, query and key with their names, and the weight.
 
     A pinned query or key leaves only its weights.
 
@@ -46,20 +47,28 @@ def frame(
     """
     import pandas as pd
 
-    site = trace.site(stage, layer)
-    rows, cols = _those(pinned.get("query"), site.queries), _those(pinned.get("key"), site.keys)
-    _not_too_many(len(heads) * len(rows) * len(cols))
-    weights = trace.attention(stage, layer=layer, head=list(heads), rows=rows, cols=cols)
-    index = pd.MultiIndex.from_product([list(heads), rows, cols], names=["head", "query", "key"])
+    rows, cols = (
+        _those(axis.at(pinned.get(role)), len(axis))
+        for role, axis in (("query", shown.query), ("key", shown.key))
+    )
+    members = shown.choice.members
+    if shown.choice.weighting in THROUGH:
+        members = tuple((layer, 0) for layer in dict.fromkeys(layer for layer, _ in members))
+    _not_too_many(len(members) * len(rows) * len(cols))
+    weights = shown.weights(slice(rows.start, rows.stop), slice(cols.start, cols.stop))
+    names = ["layer", "head", "query", "key"]
+    index = pd.MultiIndex.from_product([members, rows, cols], names=["member", "query", "key"])
     table = pd.DataFrame({"weight": weights.cpu().numpy().ravel()}, index=index).reset_index()
-    queries, keys = trace.tokens[trace.query_side(stage)], trace.tokens[trace.key_side(stage)]
-    table.insert(2, "query token", [queries[i] for i in table["query"]])
-    table.insert(4, "key token", [keys[i] for i in table["key"]])
+    table.insert(0, "layer", [layer for layer, _ in table["member"]])
+    table.insert(1, "head", [head for _, head in table["member"]])
+    table = table[[*names, "weight"]]
+    table.insert(3, "query token", [shown.query.labels[i] for i in table["query"]])
+    table.insert(5, "key token", [shown.key.labels[i] for i in table["key"]])
     return table
 
 
-def _those(pin: int | None, count: int) -> list[int]:
-    return list(range(count)) if pin is None else [pin]
+def _those(pin: int | None, count: int) -> range:
+    return range(count) if pin is None else range(pin, pin + 1)
 
 
 def _not_too_many(count: int) -> None:

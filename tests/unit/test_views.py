@@ -15,8 +15,8 @@ import traitlets
 import jtviz
 from jtviz.capture import JtvizError, Trace, from_arrays, hook
 from jtviz.views import AttentionView, Selection, numbers
-from jtviz.views.attention import describe
 from jtviz.views.bundle import bundle
+from jtviz.views.describe import describe
 from jtviz.views.selection import carry_pins, selection_of
 from jtviz.views.tiles import TileServer
 from tests.zoo.families import FAMILIES
