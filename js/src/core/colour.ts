@@ -55,9 +55,24 @@ export function headColour(head: number, dark: boolean): Rgb {
   return toRgb(fromLch(l, 0.13, HUES[head % HUES.length] ?? 0));
 }
 
-/** 256 colours from the background to the deepest colour of one head, or of the mean of several. */
-export function ramp(background: Rgb, head: number | null, dark: boolean): Rgb[] {
+/** 256 colours from the background to the deepest, for weights and for negative ones. */
+export interface Ramp {
+  colours: readonly Rgb[];
+  /** The same, as pixels. */
+  pixels: Uint32Array;
+  negative: readonly Rgb[];
+  negativePixels: Uint32Array;
+}
+
+/** The colours of one head, or of several together. Of negative weights they are of the opposite hue. */
+export function rampOf(background: Rgb, head: number | null, dark: boolean): Ramp {
   const hue = head === null ? 255 : (HUES[head % HUES.length] ?? 0);
+  const colours = ramp(background, hue, dark);
+  const negative = ramp(background, hue + 150, dark);
+  return { colours, pixels: asPixels(colours), negative, negativePixels: asPixels(negative) };
+}
+
+function ramp(background: Rgb, hue: number, dark: boolean): Rgb[] {
   const from = toLab(background);
   const to = dark ? fromLch(0.88, 0.12, hue) : fromLch(0.36, 0.13, hue);
   return Array.from({ length: 256 }, (_, i) => {
@@ -70,11 +85,12 @@ export function ramp(background: Rgb, head: number | null, dark: boolean): Rgb[]
   });
 }
 
-/** Colour of a weight on a ramp whose end stands for `max`. */
-export function shade(colours: readonly Rgb[], weight: number, max: number): Rgb {
-  const at = max > 0 ? Math.round(255 * Math.max(0, Math.min(1, weight / max))) : 0;
-  return colours[at] ?? [0, 0, 0];
-}
+const asPixels = (colours: readonly Rgb[]): Uint32Array =>
+  Uint32Array.from(colours, ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
+
+/** A shade, 0 to 255, of a weight of this sign. */
+export const colourAt = (ramp: Ramp, shade: number, weight: number): Rgb =>
+  (weight < 0 ? ramp.negative : ramp.colours)[shade] ?? [0, 0, 0];
 
 /** Black or white, whichever reads better on a colour. */
 export function inkOn(colour: Rgb): string {

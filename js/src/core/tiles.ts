@@ -3,8 +3,9 @@
 // whatever the kernel cannot answer is shown, not swallowed.
 
 import { type Signal, signal } from "@preact/signals-core";
+import { half } from "./half";
 import type { Page } from "./page";
-import type { Meta, Model } from "./types";
+import type { AttentionTraits, Meta, Model } from "./types";
 
 export const TILE = 256;
 export const BLOCK = 16;
@@ -12,29 +13,26 @@ export const BLOCK = 16;
 const BATCH = 12;
 const MOST_BYTES = 2 ** 27;
 
-export type Key =
-  | { kind: "whole" | "received"; stage: string; layer: number }
-  | { kind: "row" | "column" | "rows"; stage: string; layer: number; index: number }
-  | {
-      kind: "tile";
-      stage: string;
-      layer: number;
-      heads: readonly number[];
-      level: number;
-      row: number;
-      column: number;
-      pool: "max" | "mean";
-    };
+/** `kind` and what the kind needs; its JSON is the tile's name, so the order of fields matters. */
+export type Key = { kind: string; stage: string; layer?: number; weighting?: string } & Record<
+  string,
+  unknown
+>;
 
-/** Weights between 0 and 1, row-major, whatever the numbers came as. */
+/** Weights, row-major, whatever the numbers came as. */
 export interface Tile {
   shape: number[];
-  data: Float32Array | Uint8Array;
+  data: Float32Array | Uint8Array | Int8Array;
   /** What to multiply a number with. */
   unit: number;
+  /** Whether numbers have three digits only: the exact ones are in rows. */
+  isRounded?: boolean;
+  info: Record<string, unknown>;
 }
 
-type Answer = { shape: number[]; dtype: string; unit: number; error?: never } | { error: string };
+type Answer =
+  | ({ shape: number[]; dtype: string; unit: number; error?: never } & Record<string, unknown>)
+  | { error: string };
 
 interface Reply {
   id: string;
@@ -42,6 +40,8 @@ interface Reply {
   ok: boolean;
   error?: string;
   tiles?: Answer[];
+  name?: string;
+  share?: number;
 }
 
 export class Tiles {
@@ -51,6 +51,8 @@ export class Tiles {
   readonly error: Signal<string> = signal("");
   /** Whether something asked for is still on its way. */
   readonly waiting: Signal<boolean> = signal(false);
+  /** How far what takes long is, 0 to 1; null when nothing does. */
+  readonly progress: Signal<number | null> = signal(null);
   readonly #wanted = new Map<string, Key>();
   readonly #failed = new Map<string, string>();
   /** Every view of one widget, in whatever cell or browser tab, hears the replies to all of them. */
@@ -58,13 +60,18 @@ export class Tiles {
   #pending: { id: string; keys: string[] } | null = null;
   #scheduled = false;
   #nextId = 0;
+  /** Tiles that follow when they are exact, by name. */
+  readonly #later = new Map<string, number>();
 
   constructor(
     readonly meta: Meta,
-    private readonly model: Model<object>,
+    private readonly model: Model<AttentionTraits>,
     private readonly page: Page,
     private readonly abort: AbortSignal,
   ) {
+    for (const [name, tile] of Object.entries(model.get("snapshot") ?? {})) {
+      if (!page.tiles.has(name)) page.tiles.set(name, decode(tile, tile.data));
+    }
     model.on("msg:custom", (reply: Reply, buffers: DataView[]) => this.#receive(reply, buffers));
     page.arrived.subscribe(() => {
       this.version.value++;
@@ -74,16 +81,26 @@ export class Tiles {
   /** Return a tile if it is here, else ask for it and return undefined; say so if it cannot be had. */
   get(key: Key): Tile | undefined {
     const tile = this.fetch(key);
-    const failure = tile ? undefined : this.#failed.get(JSON.stringify(key));
+    const failure = tile ? undefined : this.failure(key);
     if (failure !== undefined) this.error.value = failure;
     return tile;
+  }
+
+  /** Why a tile cannot be had, if so. */
+  failure(key: Key): string | undefined {
+    return this.#failed.get(JSON.stringify(key));
   }
 
   /** As `get`, without a word about what cannot be had: for what nobody looks at yet. */
   fetch(key: Key): Tile | undefined {
     const name = JSON.stringify(key);
     const tile = this.page.tiles.get(name);
-    if (tile === undefined && !this.#failed.has(name) && !this.#pending?.keys.includes(name)) {
+    if (
+      isUnfinished(tile) &&
+      !this.#failed.has(name) &&
+      !this.#later.has(name) &&
+      !this.#pending?.keys.includes(name)
+    ) {
       // Deleting first moves a repeated wish to the end, where the newest are.
       this.#wanted.delete(name);
       this.#wanted.set(name, key);
@@ -92,10 +109,28 @@ export class Tiles {
     return tile;
   }
 
+  /** A tile that is here, without asking for it. */
+  peek(key: Key): Tile | undefined {
+    return this.page.tiles.get(JSON.stringify(key));
+  }
+
   /** The reader went elsewhere: what is not under way yet is no longer wanted. */
   forget(): void {
     this.#wanted.clear();
     this.error.value = "";
+    this.keep(null);
+  }
+
+  /** Of the pictures that take long, go on only with these. */
+  keep(keys: readonly Key[] | null): void {
+    const names = new Set(keys?.map((key) => JSON.stringify(key)));
+    const isGone = (name: string): boolean =>
+      !keys || (name.startsWith('{"kind":"tile"') && !names.has(name));
+    const gone = [...this.#later.keys()].filter(isGone);
+    if (gone.length === 0) return;
+    for (const name of gone) this.#later.delete(name);
+    this.model.send({ op: "cancel", keep: [...this.#later.keys()] });
+    this.#follow();
   }
 
   #schedule(): void {
@@ -108,7 +143,9 @@ export class Tiles {
   }
 
   #send(): void {
-    for (const name of this.#wanted.keys()) if (this.page.tiles.has(name)) this.#wanted.delete(name);
+    for (const name of this.#wanted.keys()) {
+      if (!isUnfinished(this.page.tiles.get(name))) this.#wanted.delete(name);
+    }
     this.waiting.value = this.#wanted.size > 0;
     if (this.#pending || this.#wanted.size === 0 || this.abort.aborted) return;
     const newest = [...this.#wanted].reverse().slice(0, BATCH);
@@ -118,27 +155,54 @@ export class Tiles {
   }
 
   #receive(reply: Reply, buffers: DataView[]): void {
+    if (reply.op === "tile" || reply.op === "progress") {
+      if (reply.name !== undefined) this.#arrive(reply as never, buffers);
+      return;
+    }
     if (reply.op !== "tiles" || !this.#pending || reply.id !== this.#pending.id) return;
     const { keys } = this.#pending;
     this.#pending = null;
-    for (const [i, name] of keys.entries()) {
-      const [answer, buffer] = [reply.tiles?.[i], buffers[i]];
-      if (reply.ok && answer?.error === undefined && answer && buffer) {
-        this.page.tiles.set(name, {
-          shape: answer.shape,
-          unit: answer.unit,
-          data: decode(buffer, answer.dtype),
-        });
-      } else {
-        this.#failed.set(name, answer?.error ?? reply.error ?? "The kernel could not compute this part.");
-      }
-    }
+    for (const [i, name] of keys.entries()) this.#keep(name, reply.tiles?.[i], buffers[i], reply);
     evict(this.page.tiles);
     this.waiting.value = this.#wanted.size > 0;
     this.page.arrived.set(keys);
     this.#schedule();
   }
+
+  #keep(name: string, answer: Answer | undefined, buffer: DataView | undefined, reply: Reply): void {
+    if (!reply.ok || answer?.error !== undefined || !answer || !buffer) {
+      this.#failed.set(name, answer?.error ?? reply.error ?? "The kernel could not compute this part.");
+      return;
+    }
+    if (answer["later"]) {
+      this.#later.set(name, 0);
+      this.#follow();
+    }
+    if (buffer.byteLength > 0 || !answer["later"]) this.page.tiles.set(name, decode(answer, buffer));
+  }
+
+  /** What takes long: how far it is, or at last the exact numbers. */
+  #arrive(reply: Answer & { op: string; name: string; share?: number }, buffers: DataView[]): void {
+    const { name } = reply;
+    if (reply.op === "progress") {
+      if (this.#later.has(name)) this.#later.set(name, reply.share ?? 0);
+    } else {
+      this.#later.delete(name);
+      if (reply.error !== undefined) this.#failed.set(name, reply.error);
+      else if (buffers[0] && "shape" in reply) this.page.tiles.set(name, decode(reply, buffers[0]));
+      this.page.arrived.set([name]);
+    }
+    this.#follow();
+  }
+
+  #follow(): void {
+    const shares = [...this.#later.values()];
+    this.progress.value = shares.length ? shares.reduce((a, b) => a + b) / shares.length : null;
+  }
 }
+
+/** Not here, or only sampled: what makes it exact was given up when the reader left. */
+const isUnfinished = (tile: Tile | undefined): boolean => !tile || tile.info["later"] === true;
 
 /** Let go of what came first, beyond what a page may hold. */
 function evict(tiles: Map<string, Tile>): void {
@@ -151,8 +215,14 @@ function evict(tiles: Map<string, Tile>): void {
   }
 }
 
-function decode(buffer: DataView, dtype: string): Tile["data"] {
-  if (dtype === "uint8") return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-  // A float view must start at a multiple of four, which a message's buffer need not: copy.
-  return new Float32Array(buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength));
+function decode(answer: { shape: number[]; dtype: string; unit: number }, buffer: DataView): Tile {
+  const { shape, dtype, unit, ...info } = answer;
+  const { byteOffset, byteLength } = buffer;
+  const part = [buffer.buffer as ArrayBuffer, byteOffset, byteLength] as const;
+  if (dtype === "uint8") return { shape, unit, info, data: new Uint8Array(...part) };
+  if (dtype === "int8") return { shape, unit, info, data: new Int8Array(...part) };
+  // A float view must start at a multiple of its size, which a message's buffer need not: copy.
+  const bytes = part[0].slice(byteOffset, byteOffset + byteLength);
+  if (dtype === "float16") return { shape, unit, info, data: half(new Uint16Array(bytes)), isRounded: true };
+  return { shape, unit, info, data: new Float32Array(bytes) };
 }

@@ -1,10 +1,15 @@
 // What the kernel tells a view before it asks for any number, and the words used for it everywhere.
+// Twin: jtviz/views/describe.py.
 
 import type { AnyModel } from "@anywidget/types";
+import type { Settings } from "./settings";
 
 export type Role = "query" | "key";
+export const ROLES: readonly Role[] = ["query", "key"];
 export type Mode = "links" | "matrix" | "text";
 export type Pins = { query: number | null; key: number | null };
+/** First token, and the one after the last. */
+export type Span = [number, number];
 
 export interface Stage {
   name: string;
@@ -12,8 +17,9 @@ export interface Stage {
   /** The side, "encoder" or "decoder", that queries (and keys) come from. */
   query: string;
   key: string;
-  /** Number of heads of each layer. */
+  /** Number of heads of each layer, and how many of them share a key head. */
   heads: number[];
+  groups: number[];
   checks: Check[];
 }
 
@@ -28,14 +34,25 @@ export interface Check {
 
 export interface Side {
   text: string[];
-  special: boolean[];
-  /** Whether a space, or nothing at all, stands before the token in the sentence. */
-  gap: boolean[];
+  /** Positions of special tokens, and of those that a space, or nothing at all, stands before. */
+  special: number[];
+  gap: number[];
+  /** First token of each word; null where every token is one. */
+  words: number[] | null;
+  /** Names of words that are not their tokens in a row. */
+  names: Record<string, string>;
+  /** Positions of what the model wrote itself, and the probability of each token. */
+  generated?: number[];
+  probability?: (number | null)[];
 }
 
 export interface Meta {
   stages: Stage[];
   sides: Record<string, Side>;
+  /** Named parts of each side: name, first token, the one after the last. */
+  spans: Record<string, [string, number, number][]>;
+  /** Name, plain words, and why it cannot be had (or nothing). */
+  weightings: [string, string, string][];
   /** The token that each decoder row predicts. */
   predicts: string[] | null;
   whole_limit: number;
@@ -49,11 +66,10 @@ export interface Choices {
   pinned: Pins;
 }
 
-export interface AttentionTraits extends Choices {
+export interface AttentionTraits extends Choices, Settings {
   selection: string;
   meta: Meta;
-  mode: Mode;
-  row_labels: "read" | "predicted";
+  snapshot: Record<string, { shape: number[]; dtype: string; unit: number; data: DataView }>;
 }
 
 export type Model<T extends object> = Pick<

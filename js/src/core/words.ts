@@ -1,18 +1,46 @@
 // What a picture says in words: names of tokens, and the line under the picture.
 
-import { mean, type Patterns, strongest } from "./patterns";
 import type { Selection } from "./selection";
+import { type Shown, strongest } from "./shown";
 import type { Meta, Stage } from "./types";
 
 /** A weight as it is written everywhere: three digits. */
 export function number(weight: number): string {
-  if (weight > 0 && weight < 1e-4) return "< 0.0001";
-  return weight === 0 || weight >= 0.1 ? weight.toFixed(3) : weight.toPrecision(3);
+  const size = Math.abs(weight);
+  if (size > 0 && size < 1e-4) return weight > 0 ? "< 0.0001" : "> −0.0001";
+  const digits = size === 0 || size >= 0.1 ? size.toFixed(size < 100 ? 3 : 1) : size.toPrecision(3);
+  return weight < 0 ? `−${digits}` : digits;
 }
 
-export function headsInWords(heads: readonly number[]): string {
-  if (heads.length === 0) return "no head";
-  return heads.length === 1 ? `head ${heads[0]}` : `mean of ${heads.length} heads`;
+export const thousands = (count: number): string => count.toLocaleString("en");
+
+export const percent = (share: number): string =>
+  `${share > 0 && share < 0.095 ? (100 * share).toPrecision(2) : Math.round(100 * share)} %`;
+
+export function headsInWords({ members, place, chosen }: Shown): string {
+  const [first] = members;
+  if (!first) return "no head";
+  const layers = new Set(members.map(({ layer }) => layer)).size;
+  if (chosen.weighting === "relevance") return "all layers";
+  if (chosen.weighting === "rollout") return `layers 0 to ${first.layer}`;
+  if (members.length === 1) {
+    return first.layer === place.layer ? `head ${first.head}` : `layer ${first.layer} head ${first.head}`;
+  }
+  const where = layers > 1 ? ` of ${layers} layers` : "";
+  return `${chosen.combine} of ${members.length} heads${where}`;
+}
+
+/** What the weights are called, where they are not plain attention. */
+export function weightInWords({ chosen: { weighting } }: Shown): string {
+  const names: Record<string, string> = {
+    raw: "attention weight",
+    value: "attention × |value|",
+    output: "attention × |value W_O|",
+    gradient: "attention × gradient",
+    rollout: "rollout",
+    relevance: "relevance",
+  };
+  return names[weighting] ?? weighting;
 }
 
 /** What a decoder row predicts, where that is known. */
@@ -20,38 +48,33 @@ export function predicted(meta: Meta, stage: Stage, query: number): string | und
   return stage.query === "decoder" ? meta.predicts?.[query] : undefined;
 }
 
-/** Label of each row: the token read there or, on request, the token predicted there. */
-export function rowLabels(meta: Meta, stage: Stage, labels: "read" | "predicted"): string[] {
-  const read = meta.sides[stage.query]?.text ?? [];
-  return labels === "read" ? read : read.map((text, i) => predicted(meta, stage, i) ?? text);
-}
-
 /** The status line: where the reader is and the exact number of what is in focus. */
-export function status(selection: Selection, patterns: Patterns): string {
-  const { meta } = selection;
-  const stage = selection.current.value;
-  const heads = selection.heads.value;
-  const { query, key } = selection.focus.value;
-  const keys = meta.sides[stage.key]?.text ?? [];
-  const place = [stage.label, `layer ${selection.layer.value}`, headsInWords(heads)];
+export function status(selection: Selection, shown: Shown): string {
+  const { stage, members } = shown;
+  const focus = selection.focus.value;
+  const query = focus.query === null ? null : shown.query.at(focus.query);
+  const key = focus.key === null ? null : shown.key.at(focus.key);
+  const names = shown.key.labels;
+  const place = [stage.label, `layer ${selection.layer.value}`, headsInWords(shown)];
   const line = (...more: string[]): string => [...place, ...more].join(" · ");
-  if (heads.length === 0) return line("click a head to show it");
+  if (members.length === 0) return line("click a head to show it");
   if (query === null && key === null) return line("hover a token to read its numbers, click to pin it");
-  if (query === null && key !== null) {
-    const column = patterns.column(key, heads);
-    if (!column) return line(`${keys[key]} is read`, patterns.absence);
-    const weights = mean(column, patterns.queries);
+  if (query === null) {
+    const column = shown.columns(key ?? 0);
+    if (!column) return line(`${names[key ?? 0]} is read`, shown.absence);
+    const weights = shown.combine(column);
     const most = strongest(weights);
     return line(
-      `${keys[key]} is looked at most when ${reading(meta, stage, most)} ${number(weights[most] ?? 0)}`,
+      `${names[key ?? 0]} is looked at most when ${reading(selection.meta, shown, most)} ${number(weights[most] ?? 0)}`,
     );
   }
-  const row = patterns.row(query ?? 0, heads);
-  if (!row) return line(reading(meta, stage, query ?? 0), patterns.absence);
-  const weights = mean(row, patterns.keys);
+  const rows = shown.rows(query, true);
+  if (!rows) return line(reading(selection.meta, shown, query), shown.absence);
+  const weights = shown.combine(rows);
   const target = key ?? strongest(weights);
   const verb = key === null ? "looks most at" : "looks at";
-  return line(reading(meta, stage, query ?? 0), `${verb} ${keys[target]} ${number(weights[target] ?? 0)}`);
+  const at = `${verb} ${names[target]} ${number(weights[target] ?? 0)}`;
+  return line(reading(selection.meta, shown, query), at);
 }
 
 /** What the truth check of a layer found: for the badge, and in full. */
@@ -84,8 +107,9 @@ function exponent(value: number): string {
   return value.toExponential(0).replace("e-", "e−");
 }
 
-function reading(meta: Meta, stage: Stage, query: number): string {
-  const read = `reading ${meta.sides[stage.query]?.text[query] ?? ""}`;
-  const next = predicted(meta, stage, query);
+/** A query as it is spoken of: the token read there, and what it predicts. */
+export function reading(meta: Meta, { stage, query: axis }: Shown, query: number): string {
+  const read = `reading ${axis.labels[query] ?? ""}`;
+  const next = axis.place ? undefined : predicted(meta, stage, query);
   return next === undefined ? read : `${read}, predicting ${next}`;
 }

@@ -102,3 +102,103 @@ export const MODES: readonly (readonly [Mode, string])[] = [
   ["matrix", "Matrix"],
   ["text", "Text"],
 ];
+
+/** A named choice among many, as the browser draws it; an option with a reason cannot be chosen. */
+export function select<T extends string>(
+  name: string,
+  options: () => readonly (readonly [T, string, string?])[],
+  chosen: Signal<T>,
+  abort: AbortSignal,
+): HTMLElement {
+  const node = h("select", { "aria-label": name });
+  watch(abort, () => {
+    node.replaceChildren(
+      ...options().map(([value, label, lack]) => {
+        const option = h("option", { value }, lack ? `${label} (${lack})` : label);
+        option.disabled = Boolean(lack);
+        return option;
+      }),
+    );
+    node.value = chosen.value;
+  });
+  node.addEventListener(
+    "change",
+    () => {
+      chosen.value = node.value as T;
+    },
+    { signal: abort },
+  );
+  return h("label", { class: "field" }, h("span", { class: "caption" }, name), node);
+}
+
+/** A number to type. */
+export function amount(
+  name: string,
+  chosen: Signal<number>,
+  range: { min: number; max?: number; step: number | "any"; unit?: string; factor?: number },
+  abort: AbortSignal,
+): HTMLElement {
+  const { unit = "", factor = 1, ...limits } = range;
+  const node = h("input", { type: "number", "aria-label": name, ...limits });
+  watch(abort, () => {
+    node.value = String(Number((chosen.value * factor).toPrecision(6)));
+  });
+  node.addEventListener(
+    "change",
+    () => {
+      const value = Math.max(
+        limits.min,
+        Math.min(limits.max ?? Number.POSITIVE_INFINITY, Number(node.value) || 0),
+      );
+      chosen.value = value / factor;
+      node.value = String(value);
+    },
+    { signal: abort },
+  );
+  return h("label", { class: "field" }, h("span", { class: "caption" }, name), node, unit);
+}
+
+export function tick(name: string, chosen: Signal<boolean>, abort: AbortSignal): HTMLElement {
+  const node = h("input", { type: "checkbox" });
+  watch(abort, () => {
+    node.checked = chosen.value;
+  });
+  node.addEventListener(
+    "change",
+    () => {
+      chosen.value = node.checked;
+    },
+    { signal: abort },
+  );
+  return h("label", { class: "field" }, node, name);
+}
+
+/** A button that does one thing. */
+export function press(
+  label: string,
+  act: () => void,
+  abort: AbortSignal,
+  more: Record<string, string> = {},
+): HTMLButtonElement {
+  const node = h("button", { type: "button", class: "press", ...more }, label);
+  node.addEventListener("click", act, { signal: abort });
+  return node;
+}
+
+/** Buttons that open and close panels. */
+export function panelTabs(
+  offered: readonly (readonly [string, string])[],
+  open: Signal<string[]>,
+  abort: AbortSignal,
+): HTMLElement {
+  const buttons = offered.map(([name, label]) => {
+    const toggle = (): void => {
+      const others = open.peek().filter((other) => other !== name);
+      open.value = others.length < open.peek().length ? others : [...others, name];
+    };
+    const button = press(label, toggle, abort, { class: "option" });
+    watch(abort, () => set(button, "aria-expanded", open.value.includes(name)));
+    return button;
+  });
+  return h("div", { role: "group", "aria-label": "Panels", class: "group panels" }, ...buttons);
+}

@@ -1,17 +1,14 @@
 // One square a head: a click toggles it, a double click isolates it, again restores the others.
 
-import type { ReadonlySignal } from "@preact/signals-core";
 import { css, headColour, inkOn } from "../core/colour";
 import { h, set, watch } from "../core/dom";
-import type { Selection } from "../core/selection";
-import type { Theme } from "../core/theme";
+import { isThrough } from "../core/settings";
+import { hueOf, type Scene } from "./picture";
 
-export function headSelector(
-  selection: Selection,
-  theme: ReadonlySignal<Theme>,
-  abort: AbortSignal,
-): HTMLElement {
+export function headSelector(scene: Scene, abort: AbortSignal): HTMLElement {
+  const { selection, settings, theme } = scene;
   const squares = h("div", { role: "group", "aria-label": "Heads", class: "squares" });
+  const others = h("div", { role: "group", "aria-label": "Heads of other layers", class: "squares" });
   const all = h("button", { type: "button", class: "link" }, "all");
   all.addEventListener("click", () => selection.choose({ heads: selection.allHeads() }), { signal: abort });
   squares.addEventListener(
@@ -34,48 +31,86 @@ export function headSelector(
     },
     { signal: abort },
   );
+  const square = (head: number, name: string, title: string): HTMLButtonElement =>
+    h("button", {
+      type: "button",
+      role: "button",
+      class: "head",
+      "aria-label": name,
+      "data-head": head,
+      title,
+    });
   watch(abort, () => {
     const count = selection.headCount.value;
+    const { groups } = selection.current.value;
+    const group = groups[selection.layer.value] ?? 1;
     while (squares.children.length > count) squares.lastElementChild?.remove();
     while (squares.children.length < count) {
       const head = squares.children.length;
-      const title = `Head ${head}: click to show or hide, double-click to see it alone`;
-      squares.append(
-        h(
-          "button",
-          {
-            type: "button",
-            role: "button",
-            class: "head",
-            "aria-label": `Head ${head}`,
-            "data-head": head,
-            title,
-          },
-          `${head}`,
-        ),
+      const made = square(
+        head,
+        `Head ${head}`,
+        `Head ${head}: click to show or hide, double-click to see it alone`,
       );
+      made.textContent = String(head);
+      squares.append(made);
+    }
+    // Heads that share a key and value head stand together.
+    for (const [head, node] of [...squares.children].entries()) {
+      set(node, "data-starts", group > 1 && head > 0 && head % group === 0 ? "" : undefined);
     }
   });
   watch(abort, () => {
     const { dark } = theme.value;
     const shown = selection.heads.value;
-    const count = selection.headCount.value;
-    set(all, "aria-disabled", shown.length === count);
-    for (const square of squares.children as HTMLCollectionOf<HTMLElement>) {
-      const head = Number(square.dataset["head"]);
-      const colour = headColour(head, dark);
-      set(square, "aria-pressed", shown.includes(head));
-      square.style.setProperty("--colour", css(colour));
-      square.style.setProperty("--ink-on", inkOn(colour));
+    set(all, "aria-disabled", shown.length === selection.headCount.value);
+    for (const node of squares.children as HTMLCollectionOf<HTMLElement>) {
+      const head = Number(node.dataset["head"]);
+      paint(node, head, dark);
+      set(node, "aria-pressed", shown.includes(head));
     }
   });
-  return h(
+  watch(abort, () => {
+    const { dark } = theme.value;
+    const own = selection.layer.value;
+    const pairs = settings.also.value.filter(([layer]) => layer !== own);
+    others.hidden = pairs.length === 0;
+    others.replaceChildren(
+      ...pairs.slice(0, 24).map(([layer, head]) => {
+        const node = square(
+          head,
+          `Layer ${layer} head ${head}`,
+          `Layer ${layer} head ${head}: click to remove`,
+        );
+        delete node.dataset["head"];
+        node.textContent = `${layer}·${head}`;
+        node.classList.add("other");
+        set(node, "aria-pressed", true);
+        paint(node, hueOf({ layer, head }, own), dark);
+        node.addEventListener("click", () => {
+          settings.also.value = settings.also.peek().filter((pair) => String(pair) !== String([layer, head]));
+        });
+        return node;
+      }),
+      ...(pairs.length > 24 ? [`and ${pairs.length - 24} more`] : []),
+    );
+  });
+  const node = h(
     "div",
     { class: "heads" },
     h("span", { class: "caption", "aria-hidden": "true" }, "Heads"),
     squares,
     all,
+    others,
   );
+  watch(abort, () => node.classList.toggle("idle", isThrough(settings.weighting.value)));
+  return node;
+}
+
+function paint({ style }: HTMLElement, hue: number, dark: boolean): void {
+  const colour = headColour(hue, dark);
+  style.setProperty("--colour", css(colour));
+  style.setProperty("--ink-on", inkOn(colour));
 }
 
 function headOf(event: Event): number | null {

@@ -1,12 +1,16 @@
-// The heat map of the heads shown (their mean, where there are several): queries down, keys across.
+// The heat map of what is shown: queries down, keys across, from a few tokens to 131,072.
+// Required: it always says what part it shows; a frame draws only what is here.
 
-import { computed } from "@preact/signals-core";
-import { css, type Rgb, shade } from "../core/colour";
+import { computed, signal } from "@preact/signals-core";
+import { css } from "../core/colour";
 import { h, onceAFrame, prepare, watch } from "../core/dom";
-import type { Patterns } from "../core/patterns";
-import { headsInWords } from "../core/words";
-import { explain, type Picture, type Scene, sidesOf } from "./picture";
-import { fillTokens } from "./tokens";
+import { centre, type Grid, inside, levelOf, sight, type Window, whole, zoom } from "../core/grid";
+import { blindPatches, type Colouring, paint, patchesOf, strongestIn, tableFor } from "../core/paint";
+import type { Pins, Role } from "../core/types";
+import { headsInWords, thousands, weightInWords } from "../core/words";
+import { minimap } from "./minimap";
+import { explain, type Picture, placed, type Scene } from "./picture";
+import { TokenList } from "./tokens";
 
 const LARGEST = 30;
 const TALLEST = 640;
@@ -15,113 +19,208 @@ const LABEL = 12;
 const LONGEST_LABEL = 112;
 const TITLE = 20;
 
-interface Grid {
-  /** CSS pixels of one token and of the labels. */
-  cell: number;
+interface Plot extends Grid {
+  /** Pixels of the labels. */
   left: number;
   top: number;
-  level: number;
-  /** Every how many tokens there is room for a label. */
-  step: number;
 }
 
 export const matrix: Picture = (scene, abort) => {
-  const canvas = h("canvas", { role: "img" });
-  const queries = h("div", { class: "labels queries", role: "group" });
-  const keys = h("div", { class: "labels keys", role: "group" });
+  const canvas = h("canvas", { role: "img", tabindex: -1 });
+  const nodes = {
+    query: h("div", { class: "labels queries", role: "group" }),
+    key: h("div", { class: "labels keys", role: "group" }),
+  };
+  const lists = [
+    new TokenList(scene, "query", nodes.query, abort),
+    new TokenList(scene, "key", nodes.key, abort),
+  ];
   const titleKey = h("div", { class: "axis key", "aria-hidden": "true" }, "key");
   const titleQuery = h("div", { class: "axis query", "aria-hidden": "true" }, "query");
-  const plot = h("div", { class: "plot" }, titleKey, titleQuery, keys, queries, canvas);
-  const labels = fillTokens(scene, { query: queries, key: keys }, abort);
+  const plot = h("div", { class: "plot" }, titleKey, titleQuery, nodes.key, nodes.query, canvas);
   const measure = measureIn(scene.root, canvas);
-  const layout = computed(() => {
-    const sides = sidesOf(scene);
-    return layOut(scene.width.value, sides.rows, sides.key.text, measure);
+  const grid = computed(() =>
+    layOut(scene.width.value, lists[0]?.labels ?? [], lists[1]?.labels ?? [], measure),
+  );
+  const moved = signal<Window>({ x: 0, y: 0, cell: 0 });
+  const window = computed(() => inside(grid.value, moved.value));
+  const move = (to: Window): void => {
+    moved.value = to.cell <= grid.peek().least ? whole(grid.peek()) : to;
+  };
+  const map = minimap(scene, grid, window, move, abort);
+  const zoomBy = (factor: number, x = grid.peek().width / 2, y = grid.peek().height / 2): void =>
+    move(zoom(grid.peek(), window.peek(), factor, x, y));
+  const tools = zoomTools(zoomBy, () => move(whole(grid.peek())), abort);
+  plot.append(h("div", { class: "tools" }, tools, map));
+  watch(abort, () => {
+    const { left, top, width, height, most, least } = grid.value;
+    for (const [name, pixels] of Object.entries({ left, top, width, height, cell: window.value.cell })) {
+      plot.style.setProperty(`--${name}`, `${pixels}px`);
+    }
+    tools.hidden = most <= least;
   });
   watch(abort, () => {
-    const { cell, left, top } = layout.value;
-    const { query, key } = labels.value;
-    plot.style.setProperty("--cell", `${cell}px`);
-    plot.style.setProperty("--left", `${left}px`);
-    plot.style.setProperty("--top", `${top}px`);
-    plot.style.setProperty("--width", `${cell * key.length}px`);
-    plot.style.setProperty("--height", `${cell * query.length}px`);
+    scene.shown.value;
+    const pins = [scene.selection.pinned.value, scene.selection.hovered.value].map((p) => placed(scene, p));
+    const { cell, x, y } = window.value;
+    const { rows, columns } = sight(grid.value, window.value);
+    for (const [i, list] of lists.entries()) {
+      const focus = pins.map((p) => p[list.role]);
+      const [from, to] = i === 0 ? rows : columns;
+      const at = i === 0 ? y : x;
+      list.show(labelled(from, to, cell, focus));
+      for (const [index, { style }] of list.buttons) style.setProperty("--at", String(index - at));
+    }
   });
   watch(abort, () => {
-    const { step } = layout.value;
-    const [pinned, hovered] = [scene.selection.pinned.value, scene.selection.hovered.value];
-    place(labels.value.query, step, [hovered.query, pinned.query]);
-    place(labels.value.key, step, [hovered.key, pinned.key]);
+    const { query, key } = placed(scene, scene.target.value);
+    if (query !== null || key !== null) move(centre(grid.peek(), window.peek(), query, key));
   });
 
-  let painted: Painted | null = null;
   const again = onceAFrame(() => {
-    if (!abort.aborted) painted = drawCells(scene, canvas, layout.peek(), painted);
+    if (!abort.aborted) draw(scene, canvas, grid.peek(), window.peek());
   });
   watch(abort, () => {
-    layout.value;
+    window.value;
     scene.theme.value;
-    scene.patterns.value;
-    scene.selection.heads.value;
+    scene.shown.value;
     scene.selection.focus.value;
     scene.selection.pinned.value;
     again();
   });
-
-  const at = (event: MouseEvent): { query: number; key: number } => {
-    const box = canvas.getBoundingClientRect();
-    const { queries: rows, keys: columns } = scene.patterns.peek();
-    const inside = (value: number, count: number): number =>
-      Math.max(0, Math.min(count - 1, Math.floor(value)));
-    return {
-      query: inside(((event.clientY - box.top) / box.height) * rows, rows),
-      key: inside(((event.clientX - box.left) / box.width) * columns, columns),
-    };
-  };
-  canvas.addEventListener("pointermove", (event) => scene.selection.hover(at(event)), { signal: abort });
-  canvas.addEventListener("pointerleave", () => scene.selection.hover({ query: null, key: null }), {
-    signal: abort,
-  });
-  canvas.addEventListener(
-    "click",
-    (event) => {
-      const cell = at(event);
-      const { query, key } = scene.selection.pinned.peek();
-      const isPinned = cell.query === query && cell.key === key;
-      scene.selection.choose({ pinned: isPinned ? { query: null, key: null } : cell });
-    },
-    { signal: abort },
-  );
+  listen(scene, canvas, { grid: () => grid.peek(), window: () => window.peek(), move, zoomBy }, abort);
   return h("div", { class: "matrix" }, plot);
 };
 
-/** Fit the grid to the width: square cells, as large as legible. */
-function layOut(width: number, rows: readonly string[], columns: readonly string[], measure: Measure): Grid {
+interface Moves {
+  grid: () => Grid;
+  window: () => Window;
+  move: (to: Window) => void;
+  zoomBy: (factor: number, x?: number, y?: number) => void;
+}
+
+/** Point to read, click to pin, drag to move, Control and wheel (or a pinch) or a double click to zoom. */
+function listen(scene: Scene, canvas: HTMLCanvasElement, moves: Moves, abort: AbortSignal): void {
+  const { selection } = scene;
+  const options = { signal: abort };
+  let drag: { x: number; y: number; window: Window; moved: boolean } | null = null;
+  const at = (event: MouseEvent): { query: number; key: number } => {
+    const box = canvas.getBoundingClientRect();
+    const { x, y, cell } = moves.window();
+    const { query, key } = scene.shown.peek();
+    const of = (value: number, count: number): number => Math.max(0, Math.min(count - 1, Math.floor(value)));
+    return {
+      query: query.first(of(y + (event.clientY - box.top) / cell, query.size)),
+      key: key.first(of(x + (event.clientX - box.left) / cell, key.size)),
+    };
+  };
+  canvas.addEventListener(
+    "pointerdown",
+    (event) => {
+      if (event.button === 0)
+        drag = { x: event.clientX, y: event.clientY, window: moves.window(), moved: false };
+    },
+    options,
+  );
+  canvas.addEventListener(
+    "pointermove",
+    (event) => {
+      const [dx, dy] = drag ? [event.clientX - drag.x, event.clientY - drag.y] : [0, 0];
+      const isZoomed = moves.window().cell > moves.grid().least;
+      if (drag && isZoomed && (drag.moved || Math.hypot(dx, dy) > 4)) {
+        if (!drag.moved) canvas.setPointerCapture(event.pointerId);
+        drag.moved = true;
+        const { x, y, cell } = drag.window;
+        moves.move({ x: x - dx / cell, y: y - dy / cell, cell });
+      } else selection.hover(at(event));
+    },
+    options,
+  );
+  canvas.addEventListener("pointerleave", () => selection.hover({ query: null, key: null }), options);
+  canvas.addEventListener(
+    "click",
+    (event) => {
+      const wasDragged = drag?.moved;
+      drag = null;
+      if (wasDragged) return;
+      const cell = at(event);
+      const { query, key } = selection.pinned.peek();
+      const isPinned = cell.query === query && cell.key === key;
+      selection.choose({ pinned: isPinned ? { query: null, key: null } : cell });
+    },
+    options,
+  );
+  const point = (event: MouseEvent): [number, number] => {
+    const box = canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+  canvas.addEventListener("dblclick", (event) => moves.zoomBy(2, ...point(event)), options);
+  canvas.addEventListener(
+    "wheel",
+    (event) => {
+      const { x, y, cell } = moves.window();
+      // A plain wheel scrolls the notebook.
+      if (event.ctrlKey || event.metaKey) moves.zoomBy(2 ** (-event.deltaY / 200), ...point(event));
+      else if (event.shiftKey && cell > moves.grid().least) {
+        moves.move({ x: x + (event.deltaX || event.deltaY) / cell, y, cell });
+      } else return;
+      event.preventDefault();
+    },
+    { ...options, passive: false },
+  );
+}
+
+function zoomTools(zoomBy: (factor: number) => void, fit: () => void, abort: AbortSignal): HTMLElement {
+  const button = (label: string, name: string, act: () => void): HTMLButtonElement => {
+    const node = h("button", { type: "button", class: "option", "aria-label": name, title: name }, label);
+    node.addEventListener("click", act, { signal: abort });
+    return node;
+  };
+  return h(
+    "div",
+    { class: "group zoom", role: "group", "aria-label": "Zoom" },
+    button("+", "Zoom in", () => zoomBy(2)),
+    button("−", "Zoom out", () => zoomBy(0.5)),
+    button("fit", "Show everything", fit),
+  );
+}
+
+/** Fit the plot to the width: square cells, as large as legible. */
+function layOut(width: number, rows: readonly string[], columns: readonly string[], measure: Measure): Plot {
   const left = TITLE + Math.min(LONGEST_LABEL, longest(rows, measure) + 12);
   const top = TITLE + Math.min(LONGEST_LABEL, longest(columns, measure) + 12);
   const room = Math.max(1, width - left);
   const fit = Math.min(LARGEST, room / Math.max(1, columns.length), TALLEST / Math.max(1, rows.length));
-  const cell = fit >= 2 ? Math.floor(fit) : fit;
-  const level = Math.max(0, Math.ceil(Math.log2(1 / (cell * (globalThis.devicePixelRatio || 1)))));
-  return { cell, left, top, level, step: cell >= LABEL - 2 ? 1 : Math.ceil(LABEL / cell) };
+  const least = fit >= 2 ? Math.floor(fit) : fit;
+  return {
+    rows: rows.length,
+    columns: columns.length,
+    left,
+    top,
+    width: least * columns.length,
+    height: least * rows.length,
+    least,
+    most: least >= LABEL ? least : LARGEST,
+  };
 }
 
-/** Show every `step`-th label and those in focus, which push aside what they would cover. */
-function place(labels: readonly HTMLElement[], step: number, focus: readonly (number | null)[]): void {
-  for (const [i, label] of labels.entries()) {
-    const isFocused = focus.includes(i);
-    const isCovered = step > 1 && focus.some((at) => at !== null && Math.abs(at - i) < step);
-    // Hidden, a label would lose the keyboard's focus to the page.
-    const isHeld = label.matches(":focus");
-    label.hidden = !(isFocused || isHeld) && (i % step !== 0 || isCovered);
-    label.style.setProperty("--at", String(i));
+/** Which tokens get a label: every one, or every so many and those in focus, which push others aside. */
+function labelled(from: number, to: number, cell: number, focus: readonly (number | null)[]): number[] {
+  const step = cell >= LABEL - 2 ? 1 : Math.ceil(LABEL / cell);
+  const inSight = focus.filter((at): at is number => at !== null && at >= from && at < to);
+  const some: number[] = [];
+  for (let index = Math.ceil(from / step) * step; index < to; index += step) {
+    if (step === 1 || inSight.every((at) => Math.abs(at - index) >= step)) some.push(index);
   }
+  return [...some, ...inSight];
 }
 
 type Measure = (label: string) => number;
 
+/** Of many labels the longest by their letters are measured, not all. */
 function longest(labels: readonly string[], measure: Measure): number {
-  return labels.reduce((most, label) => Math.max(most, measure(label)), 0);
+  const some = labels.length > 200 ? [...labels].sort((a, b) => b.length - a.length).slice(0, 50) : labels;
+  return some.reduce((most, label) => Math.max(most, measure(label)), 0);
 }
 
 /** Width of a label in the font that labels are set in. */
@@ -134,83 +233,123 @@ function measureIn(node: HTMLElement, canvas: HTMLCanvasElement): Measure {
   };
 }
 
-/** Weights as a picture of one pixel a cell, and what it was made of. */
-interface Painted {
-  of: readonly [Patterns, readonly number[], readonly Rgb[], number];
-  pixels: OffscreenCanvas;
-  max: number;
-}
-
-/** Draw the cells and what is in focus; hovering redraws only the latter, over the `last` pixels. */
-function drawCells(scene: Scene, canvas: HTMLCanvasElement, grid: Grid, last: Painted | null): Painted {
-  const patterns = scene.patterns.peek();
-  const heads = scene.selection.heads.peek();
-  const [width, height] = [grid.cell * patterns.keys, grid.cell * patterns.queries];
-  const context = prepare(canvas, width, height);
-  const level = patterns.isWhole ? 0 : grid.level;
-  const of = [patterns, heads, scene.ramp.peek(), level] as const;
-  const painted = last && of.every((part, i) => part === last.of[i]) ? last : paint(of);
-  context.imageSmoothingEnabled = painted.pixels.width > width;
-  context.drawImage(painted.pixels, 0, 0, width, height);
-  outline(scene, context, grid.cell, width, height);
-  const pooled = level > 0 ? `, pooled ${2 ** level} × ${2 ** level}, max` : "";
-  const words = `attention weight, ${headsInWords(heads)}; each row is one query${pooled}`;
-  canvas.setAttribute(
-    "aria-label",
-    `Heat map of ${words}: ${patterns.queries} queries by ${patterns.keys} keys`,
-  );
-  explain(scene, words, painted.max);
-  return painted;
-}
-
-/** Paint the weights; the full colour stands for the largest. */
-function paint(of: Painted["of"]): Painted {
-  const [patterns, heads, colours, level] = of;
-  const { width, height, at } = patterns.picture(heads, level);
-  const weights = new Float32Array(width * height);
-  let max = 0;
-  if (heads.length > 0) {
-    for (let row = 0, i = 0; row < height; row++) {
-      for (let column = 0; column < width; column++, i++) {
-        const weight = at(row, column) ?? 0;
-        weights[i] = weight;
-        if (weight > max) max = weight;
-      }
+function draw(scene: Scene, canvas: HTMLCanvasElement, grid: Grid, window: Window): void {
+  const shown = scene.shown.peek();
+  const { tiles } = scene;
+  const { x, y, cell } = window;
+  const { scale, per, threshold, pool, show_mask } = shown.chosen;
+  const context = prepare(canvas, grid.width, grid.height);
+  context.fillStyle = css(scene.theme.peek().background);
+  context.fillRect(0, 0, grid.width, grid.height);
+  const patches = shown.members.length > 0 ? patchesOf(tiles, shown, grid, window) : [];
+  const max = strongestIn(patches);
+  const how: Colouring = {
+    ramp: scene.ramp.peek(),
+    table: tableFor(scale, patches, max),
+    max,
+    threshold,
+    perRow: per === "row",
+  };
+  const put = (pixels: OffscreenCanvas, level: number, row: number, column: number, on = context): void => {
+    const size = cell * 2 ** level;
+    on.imageSmoothingEnabled = size * (globalThis.devicePixelRatio || 1) < 1;
+    on.drawImage(pixels, (column - x) * cell, (row - y) * cell, pixels.width * size, pixels.height * size);
+  };
+  for (const patch of patches) put(paint(patch, how), patch.level, patch.row, patch.column);
+  if (show_mask) {
+    for (const patch of blindPatches(tiles, shown, grid, window)) {
+      hatch(context, canvas, scene, (on) => put(blind(patch.tile), patch.level, patch.row, patch.column, on));
     }
   }
-  const image = new ImageData(width, height);
-  for (let i = 0; i < weights.length; i++) {
-    const [r, g, b] = shade(colours, weights[i] ?? 0, max);
-    image.data[4 * i] = r;
-    image.data[4 * i + 1] = g;
-    image.data[4 * i + 2] = b;
-    image.data[4 * i + 3] = 255;
+  outline(scene, context, grid, window);
+  const level = levelOf(cell);
+  const { rows, columns } = sight(grid, window);
+  const isAll = cell <= grid.least;
+  const range = ([from, to]: [number, number], count: number): string =>
+    `${thousands(from)} to ${thousands(to - 1)} of ${thousands(count)}`;
+  const part = isAll
+    ? grid.rows > 64 || level > 0
+      ? `, all ${thousands(grid.rows)} × ${thousands(grid.columns)} ${shown.chosen.unit}s`
+      : ""
+    : `, queries ${range(rows, grid.rows)}, keys ${range(columns, grid.columns)}`;
+  const pooled = level > 0 ? `, pooled ${2 ** level} × ${2 ** level}, ${pool}` : "";
+  const sampled = patches.some(({ tile }) => tile.info["sampled"]) ? ", sampled until it is computed" : "";
+  const coloured = `${scale === "linear" ? "" : `, ${scale} scale`}${per === "row" ? ", each row to its largest" : ""}`;
+  const words = `${weightInWords(shown)}, ${headsInWords(shown)}; each row is one query${coloured}${part}${pooled}${sampled}`;
+  canvas.setAttribute("aria-label", `Heat map of ${words}: ${grid.rows} queries by ${grid.columns} keys`);
+  explain(scene, words, patches.length > 0 ? max : null);
+}
+
+const blinds = new WeakMap<object, OffscreenCanvas>();
+
+/** What cannot be looked at, opaque. */
+function blind({ data, shape }: { data: ArrayLike<number> & object; shape: number[] }): OffscreenCanvas {
+  let canvas = blinds.get(data);
+  if (!canvas) {
+    const [height = 1, width = 1] = shape;
+    const image = new ImageData(width, height);
+    for (let i = 0; i < data.length; i++) image.data[4 * i + 3] = data[i] ? 255 : 0;
+    canvas = new OffscreenCanvas(width, height);
+    canvas.getContext("2d")?.putImageData(image, 0, 0);
+    blinds.set(data, canvas);
   }
-  const pixels = new OffscreenCanvas(width, height);
-  pixels.getContext("2d")?.putImageData(image, 0, 0);
-  return { of, pixels, max };
+  return canvas;
+}
+
+/** Hatch what `shape` covers. */
+function hatch(
+  context: CanvasRenderingContext2D,
+  { width, height }: HTMLCanvasElement,
+  scene: Scene,
+  shape: (on: CanvasRenderingContext2D) => void,
+): void {
+  const layer = new OffscreenCanvas(width, height);
+  const on = layer.getContext("2d") as unknown as CanvasRenderingContext2D | null;
+  const stripes = new OffscreenCanvas(6, 6);
+  const pen = stripes.getContext("2d");
+  if (!(on && pen)) return;
+  pen.strokeStyle = css(scene.theme.peek().ink);
+  pen.globalAlpha = 0.22;
+  pen.beginPath();
+  for (const at of [-3, 3, 9]) {
+    pen.moveTo(at - 1, 7);
+    pen.lineTo(at + 7, -1);
+  }
+  pen.stroke();
+  on.setTransform(context.getTransform());
+  shape(on);
+  on.resetTransform();
+  on.globalCompositeOperation = "source-in";
+  on.fillStyle = on.createPattern(stripes, "repeat") ?? "transparent";
+  on.fillRect(0, 0, width, height);
+  context.save();
+  context.resetTransform();
+  context.drawImage(layer, 0, 0);
+  context.restore();
 }
 
 /** Mark the row and the column in focus, and the pinned ones more strongly. */
-function outline(
-  scene: Scene,
-  context: CanvasRenderingContext2D,
-  cell: number,
-  width: number,
-  height: number,
-): void {
+function outline(scene: Scene, context: CanvasRenderingContext2D, grid: Grid, { x, y, cell }: Window): void {
   const { ink } = scene.theme.peek();
   const { pinned, hovered } = scene.selection;
   context.strokeStyle = css(ink);
   context.lineWidth = 1;
+  const box = (pins: Pins, role: Role): void => {
+    const index = pins[role];
+    if (index === null) return;
+    const size = Math.max(cell, 3);
+    const at = (index - (role === "query" ? y : x)) * cell + 0.5;
+    if (role === "query") context.strokeRect(0.5, at, grid.width - 1, size - 1);
+    else context.strokeRect(at, 0.5, size - 1, grid.height - 1);
+  };
   for (const [pins, alpha] of [
     [pinned.peek(), 0.9],
     [hovered.peek(), 0.55],
   ] as const) {
     context.globalAlpha = alpha;
-    const size = Math.max(cell, 3);
-    if (pins.query !== null) context.strokeRect(0.5, pins.query * cell + 0.5, width - 1, size - 1);
-    if (pins.key !== null) context.strokeRect(pins.key * cell + 0.5, 0.5, size - 1, height - 1);
+    const at = placed(scene, pins);
+    box(at, "query");
+    box(at, "key");
   }
   context.globalAlpha = 1;
 }

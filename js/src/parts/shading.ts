@@ -1,11 +1,13 @@
 // Shade tokens by attention: keys by how much the query in focus looks at them, queries by how much they
 // look at the key in focus; with no focus, keys by what they receive on average.
 
-import { css, inkOn, shade } from "../core/colour";
-import { mean, strongest } from "../core/patterns";
+import { colourAt, css, inkOn } from "../core/colour";
+import { count, shadeOf, tableOf } from "../core/scale";
+import { strongest } from "../core/shown";
 import type { Role } from "../core/types";
-import { headsInWords } from "../core/words";
-import type { Scene } from "./picture";
+import { headsInWords, thousands } from "../core/words";
+import { placed, type Scene } from "./picture";
+import type { TokenList } from "./tokens";
 
 export interface Shading {
   weights: Record<Role, Float32Array | undefined>;
@@ -14,45 +16,47 @@ export interface Shading {
   words: string;
 }
 
+export const UNSHADED: Shading = { weights: { query: undefined, key: undefined }, max: 0, words: "" };
+
 /** What the tokens of both sides are shaded by, now. */
 export function shadingOf(scene: Scene): Shading {
-  const patterns = scene.patterns.value;
-  const heads = scene.selection.heads.value;
-  const { query, key } = scene.selection.focus.value;
+  const shown = scene.shown.value;
+  const { query, key } = placed(scene, scene.selection.focus.value);
   const weights: Shading["weights"] = { query: undefined, key: undefined };
-  const average = (rows: Float32Array[] | undefined, length: number) => rows && mean(rows, length);
-  if (heads.length > 0) {
-    if (query !== null) weights.key = average(patterns.row(query, heads), patterns.keys);
-    else if (key !== null) weights.query = average(patterns.column(key, heads), patterns.queries);
-    else weights.key = average(patterns.received(heads), patterns.keys);
+  const together = (rows: Float32Array[] | undefined) => rows && shown.combine(rows);
+  let what = "how much each key is looked at, mean over all queries";
+  if (shown.members.length > 0) {
+    if (query !== null) weights.key = together(shown.rows(query));
+    else if (key !== null) weights.query = together(shown.columns(key));
+    else {
+      const found = shown.received();
+      weights.key = together(found?.rows);
+      if (found?.sampled) what = what.replace("all", thousands(found.sampled));
+    }
   }
-  const shown = weights.key ?? weights.query;
-  const what =
-    query !== null
-      ? "what the query in focus looks at"
-      : key !== null
-        ? "how much each query looks at the key in focus"
-        : "how much each key is looked at, mean over all queries";
-  return {
-    weights,
-    max: shown ? (shown[strongest(shown)] ?? 0) : 0,
-    words: `shaded by ${what}, ${headsInWords(heads)}`,
-  };
+  if (query !== null) what = "what the query in focus looks at";
+  else if (key !== null) what = "how much each query looks at the key in focus";
+  const vector = weights.key ?? weights.query;
+  const max = vector ? Math.abs(vector[strongest(vector)] ?? 0) : 0;
+  return { weights, max, words: `shaded by ${what}, ${headsInWords(shown)}` };
 }
 
-export function applyShading(scene: Scene, buttons: Record<Role, HTMLElement[]>, shading: Shading): void {
-  const colours = scene.ramp.value;
-  for (const role of ["query", "key"] as const) {
-    for (const [i, button] of buttons[role].entries()) {
-      const weight = shading.weights[role]?.[i];
+export function applyShading(scene: Scene, lists: readonly TokenList[], { weights, max }: Shading): void {
+  const ramp = scene.ramp.value;
+  const kind = scene.settings.scale.value;
+  const vector = weights.key ?? weights.query;
+  const table = tableOf(kind, kind === "rank" && vector ? count(vector, 1, max) : undefined);
+  for (const { role, buttons } of lists) {
+    for (const [index, { style }] of buttons) {
+      const weight = weights[role]?.[index];
       if (weight === undefined) {
-        button.style.removeProperty("--shade");
-        button.style.removeProperty("--ink-on");
+        style.removeProperty("--shade");
+        style.removeProperty("--ink-on");
         continue;
       }
-      const colour = shade(colours, weight, shading.max);
-      button.style.setProperty("--shade", css(colour));
-      button.style.setProperty("--ink-on", inkOn(colour));
+      const colour = colourAt(ramp, shadeOf(table, weight, max), weight);
+      style.setProperty("--shade", css(colour));
+      style.setProperty("--ink-on", inkOn(colour));
     }
   }
 }

@@ -1,82 +1,106 @@
-// One token as a button: hover lights it, a click pins it, its name is its text.
-// Required: the same state for the same token wherever it is drawn.
+// One token (or word) as a button: hover lights it, a click pins it, its name is its text.
+// Required: the same state for the same token wherever it is drawn; only tokens in sight have buttons.
 
-import { type ReadonlySignal, signal } from "@preact/signals-core";
 import { h, set, watch } from "../core/dom";
 import type { Selection } from "../core/selection";
-import type { Role, Side } from "../core/types";
-import { type Scene, sidesOf } from "./picture";
+import type { Role } from "../core/types";
+import { placed, rowLabels, type Scene } from "./picture";
 
-/** Make the buttons of one side; `label` may differ from the token (a row named by what it predicts). */
-export function tokenButtons(
-  selection: Selection,
-  role: Role,
-  side: Side,
-  labels: readonly string[],
-  abort: AbortSignal,
-): HTMLButtonElement[] {
-  const buttons = labels.map((label, index) => {
-    const button = h("button", {
-      type: "button",
-      role: "button",
-      class: side.special[index] ? "token special" : "token",
-      "data-side": role,
-      "data-index": index,
-      "data-state": "idle",
-      "aria-pressed": "false",
-      dir: "auto",
-      title: label,
+/** The buttons of one side, as many as are in sight. */
+export class TokenList {
+  readonly buttons = new Map<number, HTMLButtonElement>();
+  #labels: readonly string[] = [];
+
+  constructor(
+    private readonly scene: Scene,
+    readonly role: Role,
+    readonly node: HTMLElement,
+    abort: AbortSignal,
+  ) {
+    watch(abort, () => {
+      const { stage } = scene.shown.value;
+      set(node, "aria-label", `${role === "query" ? "Query" : "Key"} tokens, ${stage[role]}`);
     });
-    button.textContent = label;
-    return button;
-  });
-  watch(abort, () => {
-    const pinned = selection.pinned.value[role];
-    const hovered = selection.hovered.value[role];
-    buttons.forEach((button, index) => {
+    watch(abort, () => {
+      scene.shown.value;
+      scene.selection.pinned.value;
+      scene.selection.hovered.value;
+      scene.found.value;
+      this.update();
+    });
+  }
+
+  get labels(): readonly string[] {
+    return this.role === "query" ? rowLabels(this.scene) : this.scene.shown.value.key.labels;
+  }
+
+  /** Show buttons for these, in this order; `between` puts something before one. */
+  show(indices: Iterable<number>, between?: (index: number) => string): void {
+    const labels = this.labels;
+    if (labels !== this.#labels) this.buttons.clear();
+    this.#labels = labels;
+    const wanted = new Set(indices);
+    for (const [index, button] of this.buttons) {
+      // Removed, a button would lose the keyboard's focus to the page.
+      if (!wanted.has(index) && button.matches(":focus")) wanted.add(index);
+      else if (!wanted.has(index)) this.buttons.delete(index);
+    }
+    const axis = this.scene.shown.peek()[this.role];
+    const nodes: (HTMLElement | string)[] = [];
+    for (const index of [...wanted].sort((a, b) => a - b)) {
+      let button = this.buttons.get(index);
+      if (!button) {
+        const label = labels[index] ?? "";
+        button = h("button", {
+          type: "button",
+          role: "button",
+          class: axis.special.has(index) ? "token special" : "token",
+          "data-side": this.role,
+          "data-index": index,
+          dir: "auto",
+          title: label,
+        });
+        button.textContent = label;
+        this.buttons.set(index, button);
+      }
+      const gap = between?.(index);
+      if (gap) nodes.push(gap);
+      nodes.push(button);
+    }
+    const old = this.node.childNodes;
+    const isOther = (node: HTMLElement | string, i: number): boolean =>
+      typeof node === "string" ? old[i]?.nodeValue !== node : old[i] !== node;
+    if (old.length !== nodes.length || nodes.some(isOther)) {
+      this.node.replaceChildren(...nodes);
+    }
+    this.update();
+  }
+
+  /** Bring the state of the buttons up to date. */
+  update(): void {
+    const { selection, found } = this.scene;
+    const pinned = placed(this.scene, selection.pinned.peek())[this.role];
+    const hovered = placed(this.scene, selection.hovered.peek())[this.role];
+    const { stage, [this.role]: axis } = this.scene.shown.peek();
+    const hit = found.peek();
+    for (const [index, button] of this.buttons) {
       set(button, "data-state", index === pinned ? "pinned" : index === hovered ? "hover" : "idle");
       set(button, "aria-pressed", index === pinned);
-    });
-  });
-  return buttons;
-}
-
-type Buttons = Record<Role, HTMLButtonElement[]>;
-
-/** Keep the tokens of the stage shown in two elements; `arrange` says what stands between them. */
-export function fillTokens(
-  scene: Scene,
-  into: Record<Role, HTMLElement>,
-  abort: AbortSignal,
-  arrange: (buttons: HTMLButtonElement[], side: Side) => (Node | string)[] = (buttons) => buttons,
-): ReadonlySignal<Buttons> {
-  const made = signal<Buttons>({ query: [], key: [] });
-  let inner = new AbortController();
-  abort.addEventListener("abort", () => inner.abort(), { once: true });
-  watch(abort, () => {
-    const { rows, ...sides } = sidesOf(scene);
-    const stage = scene.selection.current.value;
-    inner.abort();
-    inner = new AbortController();
-    const buttons = {
-      query: tokenButtons(scene.selection, "query", sides.query, rows, inner.signal),
-      key: tokenButtons(scene.selection, "key", sides.key, sides.key.text, inner.signal),
-    };
-    for (const role of ["query", "key"] as const) {
-      into[role].replaceChildren(...arrange(buttons[role], sides[role]));
-      into[role].setAttribute("aria-label", `${role === "query" ? "Query" : "Key"} tokens, ${stage[role]}`);
+      const isHit =
+        hit?.side === stage[this.role] && axis.first(index) < hit.stop && axis.first(index + 1) > hit.start;
+      set(button, "data-found", isHit ? "" : undefined);
     }
-    made.value = buttons;
-  });
-  return made;
+  }
 }
 
 /** Listen once for all token buttons in `root`. */
-export function listenToTokens(root: HTMLElement, selection: Selection, abort: AbortSignal): void {
+export function listenToTokens(root: HTMLElement, scene: Scene, abort: AbortSignal): void {
+  const { selection } = scene;
   const of = (event: Event): { role: Role; index: number } | null => {
     const button = (event.target as Element | null)?.closest<HTMLElement>("[data-side]");
     if (!button) return null;
-    return { role: button.dataset["side"] as Role, index: Number(button.dataset["index"]) };
+    const role = button.dataset["side"] as Role;
+    return { role, index: scene.shown.peek()[role].first(Number(button.dataset["index"])) };
   };
   const enter = (event: Event): void => {
     const token = of(event);
@@ -85,23 +109,32 @@ export function listenToTokens(root: HTMLElement, selection: Selection, abort: A
   const leave = (event: Event): void => {
     if (of(event)) selection.hover({ query: null, key: null });
   };
-  root.addEventListener("pointerover", enter, { signal: abort });
-  root.addEventListener("pointerout", leave, { signal: abort });
+  const options = { signal: abort };
+  root.addEventListener("pointerover", enter, options);
+  root.addEventListener("pointerout", leave, options);
   // The keyboard's focus counts as pointing; a focus that a tap left behind does not.
   root.addEventListener(
     "focusin",
     (event) => {
       if ((event.target as Element).matches(":focus-visible")) enter(event);
     },
-    { signal: abort },
+    options,
   );
-  root.addEventListener("focusout", leave, { signal: abort });
+  root.addEventListener("focusout", leave, options);
   root.addEventListener(
     "click",
     (event) => {
       const token = of(event);
-      if (token) selection.togglePin(token.role, token.index);
+      if (token) togglePin(selection, scene, token);
     },
-    { signal: abort },
+    options,
   );
+}
+
+/** Pin a token; of a word that is pinned, whichever token of it was, unpin it. */
+function togglePin(selection: Selection, scene: Scene, { role, index }: { role: Role; index: number }): void {
+  const axis = scene.shown.peek()[role];
+  const pinned = selection.pinned.peek()[role];
+  const isSame = pinned !== null && axis.at(pinned) === axis.at(index);
+  selection.togglePin(role, isSame ? pinned : index);
 }

@@ -5,13 +5,22 @@ import type { RenderProps } from "@anywidget/types";
 import { signal, untracked } from "@preact/signals-core";
 import { h, set, watch } from "../core/dom";
 import { makePage, type Page } from "../core/page";
-import { prefetch } from "../core/patterns";
 import { Selection } from "../core/selection";
+import { settingsOf } from "../core/settings";
+import { prefetch } from "../core/shown";
 import { watchTheme } from "../core/theme";
 import { Tiles } from "../core/tiles";
 import type { AttentionTraits, Choices, Meta, Mode, Model } from "../core/types";
+import { alignment } from "../panels/alignment";
+import { generated } from "../panels/generated";
+import { keep } from "../panels/keep";
+import { overview } from "../panels/overview";
+import { products } from "../panels/products";
+import { search } from "../panels/search";
+import { table } from "../panels/table";
+import { weightsPanel } from "../panels/weights";
 import { checkBadge } from "../parts/badge";
-import { choice, layerSlider, MODES, stageTabs } from "../parts/controls";
+import { choice, layerSlider, MODES, panelTabs, stageTabs } from "../parts/controls";
 import { headSelector } from "../parts/heads";
 import { legend, problem, statusLine } from "../parts/legend";
 import { links } from "../parts/links";
@@ -23,6 +32,9 @@ import styles from "./attention.css";
 
 /** As in attention.css. */
 const PADDING = 12;
+/** With the table open, the picture gets the rest from this width on. */
+const BESIDE = 720;
+const TABLE = 280;
 const PICTURES: Record<Mode, Picture> = { links, matrix, text };
 
 async function render({ model, el, host, signal: gone }: RenderProps): Promise<void> {
@@ -31,11 +43,13 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const { choices, page } = await reachSelection(traits, host);
   if (gone.aborted) return;
   const selection = new Selection(meta, choices, page, gone);
+  const settings = settingsOf(traits, gone);
   const tiles = new Tiles(meta, traits, page, gone);
   // First of all effects, so that only wishes of the place just left are dropped.
   watch(gone, () => {
     selection.stage.value;
     selection.layer.value;
+    settings.weighting.value;
     untracked(() => tiles.forget());
   });
 
@@ -46,41 +60,47 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const shadow = (el.shadowRoot ?? el.attachShadow({ mode: "open" })) as ShadowRoot;
   shadow.replaceChildren(h("style", {}, styles), root);
 
+  const inner = signal(0);
   const width = signal(0);
   const fit = (): void => {
     const inside = root.clientWidth - 2 * PADDING;
-    if (inside > 0) width.value = inside;
+    if (inside > 0) inner.value = inside;
   };
   fit();
   const sizes = new ResizeObserver(fit);
   sizes.observe(root);
   gone.addEventListener("abort", () => sizes.disconnect(), { once: true });
+  const isBeside = (): boolean => settings.panels.value.includes("table") && inner.value >= BESIDE;
+  watch(gone, () => {
+    width.value = inner.value - (isBeside() ? TABLE : 0);
+  });
 
-  const mode = synced(traits, "mode", gone);
-  const rows = synced(traits, "row_labels", gone);
-  const scene = makeScene({
+  const base = {
+    model: traits,
     root,
     selection,
+    settings,
     tiles,
-    rows,
-    width,
     theme: watchTheme(root, gone),
     legend: signal({ words: "", max: null }),
-  });
-  const labels = choice(
-    "Rows named by token",
-    [
-      ["read", "read"],
-      ["predicted", "predicted"],
-    ],
-    rows,
-    gone,
-  );
+    target: signal({ query: null, key: null }),
+    found: signal(null),
+  };
+  const scene = makeScene({ ...base, width });
+  const around: Scene = { ...scene, width: inner };
   const naming = h(
     "div",
     { class: "naming" },
     h("span", { class: "caption", "aria-hidden": "true" }, "Rows named by token"),
-    labels,
+    choice(
+      "Rows named by token",
+      [
+        ["read", "read"],
+        ["predicted", "predicted"],
+      ],
+      settings.row_labels,
+      gone,
+    ),
   );
   watch(gone, () => {
     naming.hidden = selection.current.value.query !== "decoder" || meta.predicts === null;
@@ -89,31 +109,89 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const check = checkBadge(selection, gone);
   const below = legend(scene, gone);
   below.append(check.sums, check.badge);
+  const panels = panelsOf(meta);
+  const beside = h("div", { class: "beside" }, body);
   root.append(
     h(
       "div",
       { class: "controls" },
       stageTabs(selection, gone),
       layerSlider(selection, gone),
-      choice("Drawn as", MODES, mode, gone),
+      choice("Drawn as", MODES, settings.mode, gone),
     ),
-    h("div", { class: "controls" }, headSelector(selection, scene.theme, gone), naming),
-    body,
-    problem(tiles.error, gone),
+    h("div", { class: "controls" }, headSelector(scene, gone), naming),
+    h(
+      "div",
+      { class: "controls" },
+      panelTabs(
+        panels.map(([name, label]) => [name, label]),
+        settings.panels,
+        gone,
+      ),
+      search(scene, gone),
+    ),
+    ...panels.filter(([, , , where]) => where === "above").map((panel) => whenOpen(around, panel, gone)),
+    beside,
+    problem(scene, gone),
     below,
     statusLine(scene, gone),
     check.more,
+    ...panels.filter(([, , , where]) => where === "below").map((panel) => whenOpen(around, panel, gone)),
   );
+  beside.append(
+    ...panels.filter(([, , , where]) => where === "beside").map((panel) => whenOpen(around, panel, gone)),
+  );
+  watch(gone, () => beside.classList.toggle("two", isBeside()));
   watch(gone, () => set(body, "aria-busy", tiles.waiting.value));
   watch(gone, () => set(body, "aria-label", `${selection.current.value.label} attention`));
-  showPicture(scene, mode, body, gone);
-  listenToTokens(root, selection, gone);
+  showPicture(scene, body, gone);
+  listenToTokens(root, scene, gone);
   listenToKeys(root, selection, gone);
+  followPins(scene, gone);
   watch(gone, () => {
-    const { layer, stage } = { layer: selection.layer.value, stage: selection.current.value };
-    tiles.version.value;
-    if (!tiles.waiting.value) prefetch(tiles, stage, layer);
+    const shown = scene.shown.value;
+    if (!tiles.waiting.value) prefetch(tiles, shown);
   });
+}
+
+type Panel = [
+  string,
+  string,
+  (scene: Scene, abort: AbortSignal) => HTMLElement,
+  "above" | "beside" | "below",
+];
+
+/** The panels that this trace has something for. */
+function panelsOf(meta: Meta): Panel[] {
+  const panels: Panel[] = [
+    ["overview", "All heads", overview, "above"],
+    ["weights", "What is shown", weightsPanel, "above"],
+    ["table", "Numbers", table, "beside"],
+    ["products", "Query × key", products, "below"],
+  ];
+  if (meta.sides["decoder"]?.generated?.length) panels.push(["generated", "Generated", generated, "above"]);
+  if (meta.stages.some(({ name }) => name === "cross") && meta.predicts) {
+    panels.push(["alignment", "Alignment", alignment, "below"]);
+  }
+  panels.push(["keep", "Keep", keep, "below"]);
+  return panels;
+}
+
+/** A panel lives only while it is open. */
+function whenOpen(scene: Scene, [name, , make]: Panel, gone: AbortSignal): HTMLElement {
+  const place = h("div", { class: `place ${name}` });
+  let life = new AbortController();
+  let isOpen = false;
+  gone.addEventListener("abort", () => life.abort(), { once: true });
+  watch(gone, () => {
+    const wanted = scene.settings.panels.value.includes(name);
+    if (wanted === isOpen) return;
+    isOpen = wanted;
+    life.abort();
+    life = new AbortController();
+    untracked(() => place.replaceChildren(...(wanted ? [make(scene, life.signal)] : [])));
+  });
+  return place;
 }
 
 /** The choices that all views of the trace share; without a way to them, this view's own traits. */
@@ -128,33 +206,25 @@ async function reachSelection(
   return { choices: shared as unknown as Model<Choices>, page: exports };
 }
 
-/** A trait of this view as a signal, both ways. */
-function synced<K extends "mode" | "row_labels">(model: Model<AttentionTraits>, name: K, abort: AbortSignal) {
-  const value = signal(model.get(name) as AttentionTraits[K]);
-  model.on(`change:${name}`, () => {
-    value.value = model.get(name) as AttentionTraits[K];
-  });
-  watch(abort, () => {
-    if (value.value === model.get(name)) return;
-    model.set(name, value.value as never);
-    model.save_changes();
-  });
-  return value;
-}
-
-function showPicture(
-  scene: Scene,
-  mode: ReturnType<typeof signal<Mode>>,
-  body: HTMLElement,
-  gone: AbortSignal,
-): void {
+function showPicture(scene: Scene, body: HTMLElement, gone: AbortSignal): void {
   let life = new AbortController();
   gone.addEventListener("abort", () => life.abort(), { once: true });
   watch(gone, () => {
-    const picture = PICTURES[mode.value as Mode];
+    const picture = PICTURES[scene.settings.mode.value];
     life.abort();
     life = new AbortController();
-    body.replaceChildren(picture(scene, life.signal));
+    untracked(() => body.replaceChildren(picture(scene, life.signal)));
+  });
+}
+
+/** A token pinned elsewhere, out of sight here, is brought into sight. */
+function followPins(scene: Scene, gone: AbortSignal): void {
+  let before = JSON.stringify(scene.selection.pinned.peek());
+  watch(gone, () => {
+    const pinned = scene.selection.pinned.value;
+    if (JSON.stringify(pinned) === before) return;
+    before = JSON.stringify(pinned);
+    if (!scene.root.matches(":hover, :focus-within")) scene.target.value = pinned;
   });
 }
 
@@ -173,6 +243,8 @@ function listenToKeys(root: HTMLElement, selection: Selection, abort: AbortSigna
     (event) => {
       const action = actions[event.key];
       if (!action || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      // A field keeps the keys that it knows.
+      if ((event.target as Element).matches("input, select, textarea")) return;
       if (action() === false) return;
       // Else the notebook would take the arrows to walk its cells.
       event.preventDefault();

@@ -1,0 +1,74 @@
+// What the reader chose in this view, beside what all views share. Twin: jtviz/views/settings.py.
+
+import { type Signal, signal } from "@preact/signals-core";
+import { watch } from "./dom";
+import type { Mode, Model, Span } from "./types";
+
+export interface Settings {
+  mode: Mode;
+  row_labels: "read" | "predicted";
+  weighting: string;
+  combine: "mean" | "max" | "sum";
+  /** Heads of other layers shown too: layer and head. */
+  also: [number, number][];
+  unit: "token" | "word";
+  hide: string[];
+  hide_special: boolean;
+  hide_first: boolean;
+  renormalise: boolean;
+  query_span: Span | null;
+  key_span: Span | null;
+  threshold: number;
+  top_k: number;
+  top_mass: number;
+  scale: "linear" | "sqrt" | "log" | "rank";
+  per: "picture" | "row";
+  pool: "max" | "mean";
+  show_mask: boolean;
+  panels: string[];
+}
+
+export type SettingSignals = { readonly [K in keyof Settings]: Signal<Settings[K]> };
+
+const NAMES: readonly (keyof Settings)[] = [
+  "mode",
+  "row_labels",
+  "weighting",
+  "combine",
+  "also",
+  "unit",
+  "hide",
+  "hide_special",
+  "hide_first",
+  "renormalise",
+  "query_span",
+  "key_span",
+  "threshold",
+  "top_k",
+  "top_mass",
+  "scale",
+  "per",
+  "pool",
+  "show_mask",
+  "panels",
+];
+
+/** Each setting as a signal, in step with its trait both ways. */
+export function settingsOf(model: Model<Settings>, abort: AbortSignal): SettingSignals {
+  const synced = (name: keyof Settings): Signal<unknown> => {
+    const value = signal<unknown>(model.get(name));
+    model.on(`change:${name}`, () => {
+      value.value = model.get(name);
+    });
+    watch(abort, () => {
+      if (value.value === model.get(name)) return;
+      model.set(name, value.value as never);
+      model.save_changes();
+    });
+    return value;
+  };
+  return Object.fromEntries(NAMES.map((name) => [name, synced(name)])) as unknown as SettingSignals;
+}
+
+/** Weightings that are followed through all layers and so have no heads. */
+export const isThrough = (weighting: string): boolean => /^(rollout|relevance)$/.test(weighting);

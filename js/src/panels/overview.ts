@@ -1,0 +1,340 @@
+// Every head of a stage at once: small pictures, ordered and filtered by what the heads do.
+// Required: the value and the threshold are always to be seen; a head below the threshold gets no label.
+
+import { computed, type Signal, signal } from "@preact/signals-core";
+import { css } from "../core/colour";
+import { h, onceAFrame, prepare, set, watch } from "../core/dom";
+import { isThrough } from "../core/settings";
+import type { Member } from "../core/shown";
+import type { Tile } from "../core/tiles";
+import { number, thousands } from "../core/words";
+import { select } from "../parts/controls";
+import type { Scene } from "../parts/picture";
+
+const PIXELS = 32;
+const LABEL = 26;
+const GAP = 3;
+const VALUE = 13;
+
+const FINDS: Record<string, string> = {
+  entropy: "entropy",
+  distance: "distance",
+  first_token: "look at the first token",
+  diagonal: "look at their own token",
+  previous_token: "look at the previous token",
+  duplicate_token: "look at earlier copies",
+  induction: "copy (induction)",
+  same_word: "stay within the word",
+  gradient: "matter to the target",
+};
+
+interface Cell extends Member {
+  x: number;
+  y: number;
+  value: number;
+}
+
+interface Layout {
+  cells: Cell[];
+  size: number;
+  height: number;
+  isSorted: boolean;
+}
+
+export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
+  const { selection, tiles, settings } = scene;
+  const canvas = h("canvas", { role: "img", tabindex: 0, "aria-label": "All heads" });
+  const line = h("div", { class: "caption", role: "status", "aria-label": "Head" });
+  const about = h("span", { class: "about" });
+  const measure = signal("");
+  const order = signal<"place" | "value">("place");
+  const least = h("input", { type: "number", step: "any", min: 0, "aria-label": "At least" });
+  const threshold = signal<number | null>(null);
+  const cursor: Signal<number> = signal(-1);
+  const weighting = computed(() => (isThrough(settings.weighting.value) ? "raw" : settings.weighting.value));
+
+  const measures = computed(() => {
+    tiles.version.value;
+    return measure.value ? tiles.get({ kind: "measures", stage: selection.stage.value }) : undefined;
+  });
+  const names = (): string[] => (measures.value?.info["names"] as string[] | undefined) ?? Object.keys(FINDS);
+  const measured = ({ layer, head }: Member): number => {
+    const [, , heads = 0] = measures.value?.shape ?? [];
+    const at = names().indexOf(measure.value);
+    const all = measures.value?.shape[1] ?? 0;
+    return measures.value && at >= 0
+      ? (measures.value.data[(at * all + layer) * heads + head] ?? Number.NaN)
+      : Number.NaN;
+  };
+  const passes = (value: number): boolean =>
+    !measure.value || threshold.value === null || value >= threshold.value;
+  watch(abort, () => {
+    const info = measures.value?.info;
+    const given = (info?.["least"] as Record<string, number> | undefined)?.[measure.value];
+    threshold.value = given ?? null;
+    least.value = given === undefined ? "" : String(given);
+    about.textContent = (info?.["about"] as Record<string, string> | undefined)?.[measure.value] ?? "";
+  });
+  least.addEventListener(
+    "input",
+    () => {
+      threshold.value = least.value === "" ? null : Number(least.value);
+    },
+    { signal: abort },
+  );
+
+  const layout = computed((): Layout => {
+    const { heads } = selection.current.value;
+    const all = heads.flatMap((count, layer) =>
+      Array.from({ length: count }, (_, head) => ({ layer, head })),
+    );
+    return order.value === "value" && measure.value ? sorted(all) : byPlace(heads);
+  });
+  const groupOf = (layer: number): number => selection.current.value.groups[layer] ?? 1;
+  function byPlace(heads: readonly number[]): Layout {
+    const most = Math.max(...heads);
+    const gaps = Math.floor((most - 1) / groupOf(0)) * (groupOf(0) > 1 ? GAP : 0);
+    const room = scene.width.value - LABEL - gaps;
+    const size = Math.max(6, Math.min(44, Math.floor(room / most) - GAP));
+    const top = LABEL + (groupOf(0) > 1 ? 8 : 0);
+    const cells = heads.flatMap((count, layer) =>
+      Array.from({ length: count }, (_, head) => ({
+        layer,
+        head,
+        x: LABEL + head * (size + GAP) + (groupOf(layer) > 1 ? Math.floor(head / groupOf(layer)) * GAP : 0),
+        y: top + layer * (size + GAP),
+        value: measured({ layer, head }),
+      })),
+    );
+    return { cells, size, height: top + heads.length * (size + GAP), isSorted: false };
+  }
+  function sorted(all: readonly Member[]): Layout {
+    const found = all
+      .map((member) => ({ ...member, value: measured(member) }))
+      .filter(({ value }) => !Number.isNaN(value) && passes(value))
+      .sort((a, b) => b.value - a.value);
+    const size = 44;
+    const step = size + 12;
+    const columns = Math.max(1, Math.floor(scene.width.value / step));
+    const cells = found.map((head, i) => ({
+      ...head,
+      x: (i % columns) * step,
+      y: Math.floor(i / columns) * (size + 2 * VALUE + 6),
+    }));
+    return {
+      cells,
+      size,
+      height: Math.ceil(found.length / columns) * (size + 2 * VALUE + 6),
+      isSorted: true,
+    };
+  }
+
+  const pictures = new WeakMap<object, OffscreenCanvas[]>();
+  const picturesOf = (tile: Tile): OffscreenCanvas[] => {
+    const ramp = scene.ramp.peek();
+    const known = pictures.get(tile.data);
+    if (known && painted === ramp) return known;
+    const [count = 0, height = 1, width = 1] = tile.shape;
+    const made = Array.from({ length: count }, (_, head) => {
+      const image = new ImageData(width, height);
+      const pixels = new Uint32Array(image.data.buffer);
+      for (let i = 0; i < pixels.length; i++) {
+        pixels[i] = ramp.pixels[tile.data[head * pixels.length + i] ?? 0] ?? 0;
+      }
+      const out = new OffscreenCanvas(width, height);
+      out.getContext("2d")?.putImageData(image, 0, 0);
+      return out;
+    });
+    pictures.set(tile.data, made);
+    return made;
+  };
+  let painted: unknown = null;
+  const thumbnail = (layer: number): Tile | undefined => {
+    const place = { stage: selection.stage.peek(), layer, weighting: weighting.peek() };
+    return tiles.get({ kind: "thumbnails", ...place, size: PIXELS });
+  };
+  const isShown = ({ layer, head }: Member): boolean =>
+    layer === selection.layer.value
+      ? selection.heads.value.includes(head)
+      : settings.also.value.some(([l, h_]) => l === layer && h_ === head);
+
+  const draw = (): void => {
+    if (abort.aborted) return;
+    const { cells, size, height, isSorted } = layout.peek();
+    const width = Math.max(1, scene.width.peek());
+    const context = prepare(canvas, width, Math.max(1, height));
+    const { ink } = scene.theme.peek();
+    const accent = getComputedStyle(scene.root).getPropertyValue("--accent-now") || css(ink);
+    context.fillStyle = css(ink);
+    context.font = `11px ${getComputedStyle(scene.root).fontFamily}`;
+    context.textAlign = "center";
+    if (!isSorted) frame(context, size, cells);
+    const isFresh = painted === scene.ramp.peek();
+    for (const [i, cell] of cells.entries()) {
+      const tile = thumbnail(cell.layer);
+      const picture = tile && picturesOf(tile)[cell.head];
+      context.globalAlpha = isSorted || !measure.peek() || passes(cell.value) ? 1 : 0.25;
+      if (picture) {
+        context.imageSmoothingEnabled = picture.width > size;
+        context.drawImage(picture, cell.x, cell.y, size, size);
+      }
+      context.globalAlpha = 0.25;
+      context.strokeStyle = css(ink);
+      context.strokeRect(cell.x + 0.5, cell.y + 0.5, size - 1, size - 1);
+      context.globalAlpha = 1;
+      if (isShown(cell) || i === cursor.peek()) {
+        context.lineWidth = 2;
+        context.strokeStyle = isShown(cell) ? accent : css(ink);
+        context.strokeRect(cell.x - 1, cell.y - 1, size + 2, size + 2);
+        context.lineWidth = 1;
+      }
+      if (isSorted) {
+        context.fillText(`${cell.layer}·${cell.head}`, cell.x + size / 2, cell.y + size + VALUE);
+        context.fillText(number(cell.value), cell.x + size / 2, cell.y + size + 2 * VALUE);
+      }
+    }
+    if (!isFresh) painted = scene.ramp.peek();
+  };
+  /** Numbers of layers and heads, and brackets over heads that share a key and value head. */
+  function frame(context: CanvasRenderingContext2D, size: number, cells: readonly Cell[]): void {
+    const group = groupOf(0);
+    context.globalAlpha = 0.7;
+    const step = size < 16 ? Math.ceil(16 / (size + GAP)) : 1;
+    for (const { layer, head, x, y } of cells) {
+      if (layer === 0 && head % step === 0) context.fillText(String(head), x + size / 2, LABEL - 12);
+      if (head === 0 && layer % step === 0) context.fillText(String(layer), LABEL / 2 - 2, y + size / 2 + 4);
+      if (layer === 0 && group > 1 && head % group === 0) {
+        context.beginPath();
+        const end = x + group * (size + GAP) - GAP;
+        context.moveTo(x + 0.5, LABEL + 1);
+        context.lineTo(x + 0.5, LABEL - 4.5);
+        context.lineTo(end - 0.5, LABEL - 4.5);
+        context.lineTo(end - 0.5, LABEL + 1);
+        context.strokeStyle = css(scene.theme.peek().ink);
+        context.stroke();
+      }
+    }
+    context.globalAlpha = 1;
+  }
+  const again = onceAFrame(draw);
+  watch(abort, () => {
+    scene.theme.value;
+    scene.ramp.value;
+    layout.value;
+    tiles.version.value;
+    weighting.value;
+    cursor.value;
+    isShown({ layer: -1, head: 0 });
+    selection.heads.value;
+    again();
+  });
+  watch(abort, () => {
+    const { cells } = layout.value;
+    const cell = cells[cursor.value];
+    const found = measure.value ? cells.filter(({ value }) => passes(value)).length : cells.length;
+    const all = selection.current.value.heads.reduce((sum, count) => sum + count, 0);
+    const seen = [
+      measures.value,
+      tiles.peek({
+        kind: "thumbnails",
+        stage: selection.stage.value,
+        layer: selection.layer.value,
+        weighting: weighting.value,
+        size: PIXELS,
+      }),
+    ]
+      .map((tile) => tile?.info["sampled"] as number | undefined)
+      .find(Boolean);
+    const group = cell ? groupOf(cell.layer) : 1;
+    const shared =
+      group > 1 && cell ? ` · key head ${Math.floor(cell.head / group)}, shared by ${group}` : "";
+    line.textContent = cell
+      ? `layer ${cell.layer} head ${cell.head}${shared}${Number.isNaN(cell.value) ? "" : ` · ${measure.value} ${number(cell.value)}`}`
+      : measure.value
+        ? `${found} of ${all} heads${threshold.value === null ? "" : ` reach ${threshold.value}`}`
+        : `${all} heads · click one to open it, shift-click to add it${seen ? ` · from ${thousands(seen)} queries` : ""}`;
+  });
+
+  const at = (event: MouseEvent): number => {
+    const box = canvas.getBoundingClientRect();
+    const { cells, size } = layout.peek();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    return cells.findIndex((c) => x >= c.x - 1 && x < c.x + size + 2 && y >= c.y - 1 && y < c.y + size + 2);
+  };
+  const open = (index: number, isMore: boolean): void => {
+    const cell = layout.peek().cells[index];
+    if (!cell) return;
+    const { layer, head } = cell;
+    if (!isMore) {
+      settings.also.value = [];
+      selection.choose({ layer, heads: [head] });
+    } else if (layer === selection.layer.peek()) selection.toggleHead(head);
+    else {
+      const rest = settings.also.peek().filter(([l, h_]) => l !== layer || h_ !== head);
+      settings.also.value = rest.length < settings.also.peek().length ? rest : [...rest, [layer, head]];
+    }
+  };
+  const options = { signal: abort };
+  canvas.addEventListener(
+    "pointermove",
+    (event) => {
+      cursor.value = at(event);
+    },
+    options,
+  );
+  canvas.addEventListener(
+    "pointerleave",
+    () => {
+      cursor.value = -1;
+    },
+    options,
+  );
+  canvas.addEventListener("click", (event) => open(at(event), event.shiftKey), options);
+  canvas.addEventListener(
+    "keydown",
+    (event) => {
+      const { cells } = layout.peek();
+      const wide = cells.filter(({ y }) => y === cells[0]?.y).length;
+      const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -wide, ArrowDown: wide }[event.key];
+      if (step !== undefined) cursor.value = Math.max(0, Math.min(cells.length - 1, cursor.peek() + step));
+      else if (event.key === "Enter" || event.key === " ") open(cursor.peek(), event.shiftKey);
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    },
+    options,
+  );
+  const order_ = select(
+    "order",
+    () => [
+      ["place", "layers × heads"],
+      ["value", "by value"],
+    ],
+    order,
+    abort,
+  );
+  const leastField = h("label", { class: "field" }, h("span", { class: "caption" }, "at least"), least);
+  watch(abort, () => {
+    leastField.hidden = order_.hidden = !measure.value;
+    set(canvas, "aria-label", `All heads of the ${selection.stage.value}`);
+  });
+  const finder = select(
+    "Find heads that",
+    () => [
+      ["", "…"],
+      ...Object.entries(FINDS).filter(([name]) => name !== "gradient" || hasGradients(scene)),
+    ],
+    measure,
+    abort,
+  );
+  return h(
+    "section",
+    { class: "panel", "aria-label": "Overview" },
+    h("div", { class: "line" }, finder, leastField, order_, about),
+    h("div", { class: "wide" }, canvas),
+    line,
+  );
+}
+
+const hasGradients = (scene: Scene): boolean =>
+  scene.selection.meta.weightings.some(([name, , lack]) => name === "gradient" && !lack);
