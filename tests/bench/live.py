@@ -12,7 +12,7 @@ from playwright.sync_api import Page, WebSocket
 from tests.browser.conftest import Open
 from tests.browser.jupyter import JupyterServer
 
-from .opened_page import ASKED, Figures, answer, run, use
+from .opened_page import ASKED, Figures, run, use
 from .peers import HEADS, LAYERS, PATIENCE, WIDTH, names, pattern
 
 # Each run shows a trace of its own, of which the page has no numbers yet.
@@ -95,7 +95,6 @@ def _paint(page: Page, open_notebook: Open, lab: JupyterServer, name: str, prepa
         wire.take()
         paints.append(run(page, PAINT))
         crossed.append(wire.take())
-    answer(page, "benchUse.jtviz.root() !== null", "the view is gone")
     page.evaluate("() => { benchUse.jtviz.root().host.scrollIntoView(); }")
     opened.wait_until_idle()
     received, sent = (statistics.median(sizes) for sizes in zip(*crossed, strict=True))

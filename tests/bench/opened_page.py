@@ -80,7 +80,10 @@ def opened(browser: Browser, path: Path) -> Iterator[tuple[Page, dict[str, int]]
 
 def first_paint(page: Page) -> float:
     """Return the milliseconds from the start of the navigation until marks were on the screen."""
-    return float(answer(page, "window.benchPaintedAt", f"nothing drawn in {PATIENCE:.0f} s"))
+    painted: float | str = answer(page, "window.benchPaintedAt ?? window.benchError")
+    if isinstance(painted, str):
+        raise NotRunError(f"failed: {painted}")
+    return painted
 
 
 def weigh(page: Page) -> Figures:
@@ -97,18 +100,18 @@ def weigh(page: Page) -> Figures:
 def use(page: Page, key: str) -> Figures:
     """Return the medians of what a reader does; nothing comes after what was not answered."""
     figures: Figures = {}
-    try:
-        for name, (act, rounds) in ACTS.items():
-            options = f"{{ rounds: {rounds}, surface: tool.surface }}"
-            # Later hovers start elsewhere than the first.
-            with_ = "(i) => tool.hover(i + 1)" if name.startswith("later") else f"tool.{act}"
-            times = run(page, f"const tool = benchUse.{key}; return bench.time({with_}, {options});")
-            figures[name] = statistics.median(t["took"] for t in times) if times else "n/a"
-            if times:
-                figures["frames"] = max(figures.get("frames", 0), *(t["frames"] for t in times))
-    except NotRunError as error:
-        figures[name] = str(error)
-    return figures
+    frames = 0
+    for name, (act, rounds) in ACTS.items():
+        # Later hovers start elsewhere than the first.
+        event = "(i) => tool.hover(i + 1)" if name.startswith("later") else f"tool.{act}"
+        options = f"{{ rounds: {rounds}, surface: tool.surface }}"
+        try:
+            times = run(page, f"const tool = benchUse.{key}; return bench.time({event}, {options});")
+        except NotRunError as error:
+            return {**figures, name: str(error)}
+        figures[name] = statistics.median(t["took"] for t in times) if times else "n/a"
+        frames = max([frames, *(t["frames"] for t in times)])
+    return {**figures, "frames": frames}
 
 
 def walk(page: Page, key: str) -> Figures:
@@ -134,17 +137,18 @@ def run(page: Page, code: str) -> Any:
           );
         }}"""
     )
-    got = answer(page, "window.benchAnswer", f"no answer in {PATIENCE:.0f} s")
+    got = answer(page, "window.benchAnswer")
     assert "error" not in got, got["error"]
     return got["value"]
 
 
-def answer(page: Page, expression: str, otherwise: str) -> Any:
+def answer(page: Page, expression: str) -> Any:
+    """Wait until an expression has a value, and return it."""
     try:
         return page.wait_for_function(f"() => {expression}", timeout=PATIENCE * 1000).json_value()
     except TookTooLong:
-        raise NotRunError(otherwise) from None
+        raise NotRunError(f"over {PATIENCE:.0f} s") from None
     except Error as error:
         if "crash" in str(error).lower():
-            raise NotRunError("the page crashed") from None
+            raise NotRunError("crashed") from None
         raise

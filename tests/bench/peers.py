@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +33,11 @@ SAVED: dict[str, Any] = {}
 # jQuery 2.0.0, which BertViz asks for, is not on npm: package.json pins the release after it.
 MODULES = Path(__file__).parent / "node_modules"
 SCRIPTS = {
-    "https://cdnjs.cloudflare.com/ajax/libs/require.js/2.3.6/require.min.js": MODULES / "requirejs/require.js",
+    "https://cdnjs.cloudflare.com/ajax/libs/require.js/2.3.6/require.min.js": MODULES
+    / "requirejs/require.js",
     "https://cdnjs.cloudflare.com/ajax/libs/d3/5.7.0/d3.min.js": MODULES / "d3/dist/d3.min.js",
-    "https://cdnjs.cloudflare.com/ajax/libs/jquery/2.0.0/jquery.min.js": MODULES / "jquery/dist/jquery.min.js",
+    "https://cdnjs.cloudflare.com/ajax/libs/jquery/2.0.0/jquery.min.js": MODULES
+    / "jquery/dist/jquery.min.js",
 }
 
 AT = 128
@@ -50,7 +51,12 @@ TARGETS = {
 }
 """At `AT` tokens, at most this share of what BertViz takes."""
 
-LIMITS = {"handler of a hover, ms": 8, "handler of a layer change, ms": 8, "frames": 2, "longest task, ms": 50}
+LIMITS = {
+    "handler of a hover, ms": 8,
+    "handler of a layer change, ms": 8,
+    "frames": 2,
+    "longest task, ms": 50,
+}
 """What jtviz may take on its saved page of `AT` tokens."""
 
 LONG_TARGET = 2.0
@@ -101,11 +107,10 @@ def write_circuitsvis(attention: Tensor, tokens: Sequence[str], path: Path) -> N
 
 def write_jtviz(attention: Tensor, tokens: Sequence[str], path: Path) -> None:
     view: Any = jtviz.show_attention(jtviz.from_arrays(attention, list(tokens), stage="decoder"))
-    with suppress(AttributeError):
-        save = view.save
-        save(path, **SAVED)
-        return
-    raise NotRunError("not run: views cannot be saved yet")
+    save = getattr(view, "save", None)
+    if save is None:
+        raise NotRunError("not run: a view cannot be saved yet")
+    save(path, **SAVED)
 
 
 def _write(path: Path, body: str) -> None:

@@ -48,6 +48,11 @@ window.benchUse = (() => {
   return { bertviz, circuitsvis, jtviz };
 })();
 
+// What a page draws in spite of an error counts; where it draws nothing, the error says why.
+addEventListener("error", ({ message }) => {
+  if (message && !message.startsWith("ResizeObserver")) window.benchError ??= message;
+});
+
 // Some pages are one long task until their first frame: look from the start.
 if (location.protocol === "file:") {
   window.bench.painted().then((at) => {
