@@ -19,7 +19,7 @@ from playwright.sync_api import TimeoutError as TookTooLong
 from tests.browser.conftest import FLAGS
 from tests.browser.find_browser import find_browser
 
-from .peers import PATIENCE, SCRIPTS, NotRunError, Tool
+from .peers import PATIENCE, SCRIPTS, SLOW, NotRunError, Tool
 
 HERE = Path(__file__).parent
 ASKED = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "use.js"))
@@ -27,6 +27,7 @@ OPENINGS, OPENING_SECONDS = 5, 12.0
 
 # Name of the figure: what is done, how often, and how long before each.
 ACTS = {
+    "idle frame, ms": ("idle", 12),
     "first hover, ms": ("hover", 1),
     "later hover, ms": ("hover", 12),
     "head toggle, ms": ("head", 12),
@@ -46,7 +47,9 @@ def measure(browser: Browser, tool: Tool, path: Path, *, walks: bool = False) ->
             figures["bytes"] = path.stat().st_size + sum(sent.values())
             figures["first paint, ms"] = statistics.median(paints)
             if len(paints) == 1:
-                figures |= weigh(page) | use(page, tool.key)
+                figures |= weigh(page)
+                if paints[0] < SLOW * 1000:
+                    figures |= use(page, tool.key)
             elif len(paints) == 2 and walks:
                 figures |= walk(page, tool.key)
     return figures
@@ -103,8 +106,15 @@ def use(page: Page, key: str) -> Figures:
     frames = 0
     for name, (act, rounds) in ACTS.items():
         # Later hovers start elsewhere than the first.
-        event = "(i) => tool.hover(i + 1)" if name.startswith("later") else f"tool.{act}"
-        options = f"{{ rounds: {rounds}, surface: tool.surface }}"
+        event = (
+            "(i) => tool.hover(i + 1)"
+            if name.startswith("later")
+            else f"benchUse.{act}"
+            if act == "idle"
+            else f"tool.{act}"
+        )
+        surface = "() => null" if act == "idle" else "tool.surface"
+        options = f"{{ rounds: {rounds}, surface: {surface} }}"
         try:
             times = run(page, f"const tool = benchUse.{key}; return bench.time({event}, {options});")
         except NotRunError as error:

@@ -45,7 +45,10 @@ window.benchUse = (() => {
     hover: (i) => [within(`[data-side=query][data-index='${token(i)}']`), "pointerover"],
   };
 
-  return { bertviz, circuitsvis, jtviz };
+  // What a frame takes in which nothing changes.
+  const idle = () => [document.body, "benchidle"];
+
+  return { bertviz, circuitsvis, idle, jtviz };
 })();
 
 // What a page draws in spite of an error counts; where it draws nothing, the error says why.
