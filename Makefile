@@ -11,6 +11,8 @@ INSTALLED := .venv/.installed
 BROWSER := .venv/.browser
 MODULES := js/node_modules/.package-lock.json
 BUILT := jtviz/static/.built
+PEERS := .venv/.peers
+PEER_SCRIPTS := tests/bench/node_modules/.package-lock.json
 SOURCES := $(shell find js/src -type f 2>/dev/null) js/build.mjs js/package.json
 
 .DEFAULT_GOAL := help
@@ -47,8 +49,8 @@ lint: $(INSTALLED) $(MODULES) ## Check style and types, Python and TypeScript
 	$(NPM) run --silent lint
 	$(NPM) run --silent check
 
-bench: $(INSTALLED) $(BUILT) ## Measure speed and memory (tests/bench)
-	$(if $(wildcard tests/bench),$(BIN)/pytest tests/bench -o python_files='bench_*.py' -s,@echo "There is no tests/bench yet.")
+bench: $(INSTALLED) $(BUILT) $(BROWSER) $(PEERS) $(PEER_SCRIPTS) ## Measure speed and memory, and beside other tools (tests/bench)
+	$(BIN)/pytest tests/bench -o python_files='bench_*.py' -s
 
 watch: $(MODULES) ## Rebuild the front end on every change (see CONTRIBUTING.md for hot reload)
 	$(NPM) run --silent watch
@@ -67,6 +69,14 @@ $(INSTALLED): pyproject.toml constraints.txt hatch_build.py
 $(MODULES): js/package.json js/package-lock.json
 	@command -v npm >/dev/null || { echo "Node 20 or newer is needed, and npm was not found on the PATH."; exit 1; }
 	$(NPM) ci
+	@touch $@
+
+$(PEERS): $(INSTALLED)
+	JTVIZ_SKIP_FRONT_END=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	@touch $@
+
+$(PEER_SCRIPTS): tests/bench/package.json tests/bench/package-lock.json
+	npm --prefix tests/bench ci --ignore-scripts
 	@touch $@
 
 $(BUILT): $(SOURCES) $(MODULES)
