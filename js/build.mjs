@@ -2,7 +2,7 @@
  * Bundles each view (src/views/NAME.ts) into one self-contained module, ../jtviz/static/NAME.js.
  *
  * Guarantees: a bundle imports nothing at run time, and is at most 60 KB, because Jupyter sends it
- * once per widget instance. `--watch` rebuilds on every change, readable and with source maps.
+ * once per widget instance; a saved page has it once in its file, so that one may be larger. `--watch` rebuilds on every change, readable and with source maps.
  */
 import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import esbuild from "esbuild";
 
 const LIMIT = 60_000; // bytes
+const UNLIMITED = new Set(["page.js"]);
 const VIEWS = fileURLToPath(new URL("src/views/", import.meta.url));
 const STATIC = fileURLToPath(new URL("../jtviz/static/", import.meta.url));
 const watching = process.argv.includes("--watch");
@@ -72,7 +73,7 @@ async function allWithinLimit() {
     const name = `${basename(view, ".ts")}.js`;
     const { size } = await stat(join(STATIC, name));
     console.log(`${(size / 1000).toFixed(1).padStart(7)} KB  jtviz/static/${name}`);
-    if (size > LIMIT) {
+    if (size > LIMIT && !UNLIMITED.has(name)) {
       console.error(`jtviz/static/${name} is over the ${LIMIT / 1000} KB that a bundle may have`);
       within = false;
     }

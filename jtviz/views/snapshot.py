@@ -26,6 +26,32 @@ def whole_key(stage: str, layer: int, weighting: str) -> dict[str, Any]:
     return {"kind": "whole", "stage": stage, "layer": layer, "weighting": weighting}
 
 
+def thumbnails_key(stage: str, layer: int, weighting: str, size: int) -> dict[str, Any]:
+    """Return the key of small pictures of a layer's heads."""
+    return {"kind": "thumbnails", "stage": stage, "layer": layer, "weighting": weighting, "size": size}
+
+
+def measures_key(stage: str) -> dict[str, Any]:
+    """Return the key of the measures of a stage's heads."""
+    return {"kind": "measures", "stage": stage}
+
+
+def mask_key(
+    stage: str, layer: int, unit: str, *, level: int, row: int = 0, column: int = 0
+) -> dict[str, Any]:
+    """Return the key of a part of where queries cannot look."""
+    place = {"level": level, "row": row, "column": column}
+    return {"kind": "mask", "stage": stage, "layer": layer, "unit": unit, **place}
+
+
+def tile_key(
+    stage: str, layer: int, weighting: str, choice: Mapping[str, Any], *, level: int, pool: str
+) -> dict[str, Any]:
+    """Return the key of the whole picture of a choice in one tile, pooled ``2**level`` each way."""
+    place = {"level": level, "row": 0, "column": 0, "pool": pool}
+    return {"kind": "tile", "stage": stage, "layer": layer, "weighting": weighting, **choice, **place}
+
+
 def pack(server: TileServer, key: Key) -> dict[str, Any] | None:
     """Return a tile with its bytes; None where it cannot be had."""
     said, data = server.answer_one(key)

@@ -1,0 +1,155 @@
+"""The tiles of a page: whole layers nearest to the one shown first, as long as there is room.
+
+Required: bounded in bytes, and in time also at 131,072 tokens; known afterwards which layers they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jtviz.capture import Trace
+
+from .snapshot import mask_key, measures_key, name_of, pack, thumbnails_key, tile_key, whole_key
+from .tiles import TILE, WHOLE_LIMIT, Key, TileServer
+
+if TYPE_CHECKING:
+    from .attention import AttentionView
+
+THUMBNAIL = 48
+"""Pixels of a head's small picture."""
+
+CHOSEN = (
+    "combine", "unit", "hide", "hide_special", "hide_first", "renormalise", "query_span", "key_span",
+    "threshold", "top_k", "top_mass",
+)  # fmt: skip
+
+Tiles = dict[str, str]
+
+
+@dataclass
+class Packed:
+    """Tiles by name, as JSON, and the stages and layers that they are of."""
+
+    tiles: Tiles = field(default_factory=dict)
+    places: list[tuple[str, int]] = field(default_factory=list)
+    size: int = 0
+    missing: int = 0
+    """Bytes of the first layer that had no room."""
+
+    def add(self, found: Tiles, room: int) -> bool:
+        """Take some tiles, all or none of them, if there is room."""
+        # A name with its quotes, a colon, and a comma.
+        more = sum(len(as_json(name).encode()) + len(tile) + 2 for name, tile in found.items())
+        if self.size + more > room:
+            self.missing = self.missing or more
+            return False
+        self.tiles.update(found)
+        self.size += more
+        return True
+
+
+def packed(view: AttentionView, room: int) -> Packed:
+    """Return the tiles of a view's trace that fit in `room` bytes."""
+    found = Packed()
+    # Sampled where exact numbers would take minutes; what would follow is given up at once.
+    server = TileServer(view.trace, lambda *_: None)
+    try:
+        for stage, layer in _nearest(view.trace, view.stage, view.layer):
+            if not found.add(_layer(server, view, stage, layer), room):
+                break
+            found.places.append((stage, layer))
+        for more in _seen_from_afar(server, view, found.places):
+            found.add(more, room)
+    finally:
+        server.cancel()
+    return found
+
+
+def is_whole(trace: Trace, stage: str, layer: int) -> bool:
+    """Return whether a layer is small enough for all of its numbers."""
+    site = trace.site(stage, layer)
+    return trace.heads(stage, layer) * site.queries * site.keys <= WHOLE_LIMIT
+
+
+def as_json(value: Any) -> str:
+    """Return JSON that cannot end the script element that it stands in."""
+    said = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    try:
+        said.encode()
+    except UnicodeEncodeError:  # half a character, from a tokenizer that splits them
+        said = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return said.replace("<", "\\u003c")
+
+
+def _nearest(trace: Trace, stage: str, layer: int) -> list[tuple[str, int]]:
+    places = [(name, i) for name in trace.stages for i in range(trace.layers(name))]
+    return sorted(places, key=lambda place: (place[0] != stage, abs(place[1] - layer)))
+
+
+def _layer(server: TileServer, view: AttentionView, stage: str, layer: int) -> Tiles:
+    """Return the numbers of one layer, as weighed now and as they are."""
+    if not is_whole(view.trace, stage, layer):
+        return _pooled(server, view, stage, layer)
+    weightings = dict.fromkeys([view.weighting, "raw"])
+    return _packed(server, *(whole_key(stage, layer, weighting) for weighting in weightings))
+
+
+def _pooled(server: TileServer, view: AttentionView, stage: str, layer: int) -> Tiles:
+    """Return the picture of a layer too long for its numbers, and what the token in focus does."""
+    site = view.trace.site(stage, layer)
+    level = max(0, math.ceil(math.log2(max(site.queries, site.keys) / TILE)))
+    heads = [head for head in view.heads if head < view.trace.heads(stage, layer)]
+    members = [[layer, head] for head in heads]
+    choice = {"members": members, **{name: getattr(view, name) for name in CHOSEN}}
+    keys: list[Key] = []
+    if members:
+        keys.append(tile_key(stage, layer, view.weighting, choice, level=level, pool=view.pool))
+    if view.show_mask:
+        keys.append(mask_key(stage, layer, view.unit, level=level))
+    if (stage, layer) == (view.stage, view.layer) and view.pinned["query"] is not None:
+        place = {"stage": stage, "layer": layer, "weighting": view.weighting}
+        keys.append({"kind": "row", **place, "index": view.pinned["query"]})
+    return _packed(server, *keys)
+
+
+def _seen_from_afar(
+    server: TileServer, view: AttentionView, places: list[tuple[str, int]]
+) -> Iterator[Tiles]:
+    trace = view.trace
+    for stage, layer in places:
+        if is_whole(trace, stage, layer) and view.show_mask:
+            yield _packed(server, *_mask_keys(trace, stage, layer, view.unit))
+    for stage in dict.fromkeys(stage for stage, _ in places):
+        yield _packed(server, measures_key(stage))
+    for stage, layer in places:
+        yield _packed(server, thumbnails_key(stage, layer, view.weighting, THUMBNAIL))
+
+
+def _mask_keys(trace: Trace, stage: str, layer: int, unit: str) -> list[Key]:
+    site = trace.site(stage, layer)
+    return [
+        mask_key(stage, layer, unit, level=0, row=row, column=column)
+        for row in range(math.ceil(site.queries / TILE))
+        for column in range(math.ceil(site.keys / TILE))
+    ]
+
+
+def _packed(server: TileServer, *keys: Key) -> Tiles:
+    """Return those of some tiles that can be had."""
+    found: Tiles = {}
+    for key in keys:
+        tile = pack(server, key)
+        server.cancel()
+        if tile is not None:
+            found[name_of(key)] = as_json(_written(tile))
+    return found
+
+
+def _written(tile: Mapping[str, Any]) -> dict[str, Any]:
+    said = {name: value for name, value in tile.items() if name not in {"data", "later"}}
+    return {**said, "data": base64.b64encode(tile["data"]).decode()}
