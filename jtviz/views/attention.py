@@ -238,7 +238,9 @@ class AttentionView(Settings, anywidget.AnyWidget):
         ------
         JtvizError
             If the ending is another, the folder is not there, a page with the layer shown has more than
-            `budget` bytes, or no font is there for a PNG.
+            `budget` bytes, no head is chosen, or no font is there for a PNG.
+        traitlets.TraitError
+            If there is no such token to point at.
 
         Examples
         --------
@@ -259,7 +261,12 @@ class AttentionView(Settings, anywidget.AnyWidget):
         Parameters
         ----------
         budget : int
-            Bytes that are added to the notebook, at most, beside the picture.
+            Bytes of the page at most; the picture comes on top.
+
+        Raises
+        ------
+        JtvizError
+            If the page has more bytes with the layer shown alone.
 
         Examples
         --------

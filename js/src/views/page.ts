@@ -47,7 +47,7 @@ export class PageModel {
   }
 
   set(name: string, value: unknown): void {
-    if (this.#values[name] === value) return;
+    if (JSON.stringify(this.#values[name]) === JSON.stringify(value)) return;
     this.#values[name] = value;
     this.#tell(`change:${name}`, this, value);
     this.#tell("change", this);

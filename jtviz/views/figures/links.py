@@ -16,8 +16,6 @@ from .shades import Array, fullest, strengths
 from .shading import shaded
 from .words import number, outside
 
-MOST = 3000
-"""Curves drawn, the strongest."""
 FAINTEST = 1 / 128
 """The least opacity drawn."""
 ROW = 14.0
@@ -77,7 +75,7 @@ def _curves(look: Look, rows: slice, cols: slice, *, is_focused: bool) -> tuple[
             here = np.arange(part.start, part.stop) == at
             drawn &= here[None, :, None] if axis == 1 else here[None, None, :]
     places = np.argwhere(drawn)
-    strongest = np.argsort(np.abs(opacity[drawn]), kind="stable")[::-1][:MOST]
+    strongest = np.argsort(np.abs(opacity[drawn]), kind="stable")[::-1][: look.limits.curves]
     paths = []
     # The strongest last, on top.
     for member, row, col in places[strongest[::-1]]:
@@ -111,19 +109,18 @@ def _full(look: Look, weights: Array) -> float | Array:
 
 def _said(look: Look, weights: Array, count: int, *, is_focused: bool) -> list[str]:
     full, scale = _full(look, weights), look.settings["scale"]
-    most = "the largest weight of each row"
-    if not isinstance(full, np.ndarray):
-        most = number(full)
+    fully = "the largest weight of each row" if isinstance(full, np.ndarray) else number(full)
     how = {"linear": "", "sqrt": ", on a square-root scale", "log": ", on a logarithmic scale"}.get(scale)
     said = [
-        "Opacity is the rank of the weight" if how is None else f"Opacity is the weight, full at {most}{how}"
+        "Opacity is the rank of the weight" if how is None else f"Opacity is the weight, full at {fully}{how}"
     ]
     if look.is_signed:
         said.append("dashed where it is negative")
     words = [", ".join(said) + "."]
     what = "of the token in focus" if is_focused else "shown"
-    if count > MOST:
-        words.append(f"The {MOST:,} strongest of {count:,} weights {what} are drawn.")
+    most = look.limits.curves
+    if count > most:
+        words.append(f"The {most:,} strongest of {count:,} weights {what} are drawn.")
     elif count == 0:
         words.append(f"No weight {what} is strong enough to be drawn.")
     return words

@@ -34,6 +34,8 @@ class Limits:
         Up to so many tokens, links and text have all of them.
     window : int
         How many they have of a longer input.
+    curves : int
+        Links drawn, the strongest.
     cells : int
         Rows and columns of a matrix at most.
     looked_at : int or None
@@ -42,12 +44,13 @@ class Limits:
 
     whole: int = 400
     window: int = 120
+    curves: int = 3000
     cells: int = 512
     looked_at: int | None = None
 
 
 SAVED = Limits()
-GLANCE = Limits(whole=64, window=48, cells=256, looked_at=1 << 21)
+GLANCE = Limits(whole=40, window=32, curves=150, cells=256, looked_at=1 << 23)
 
 
 @dataclass(frozen=True)
@@ -192,13 +195,15 @@ class Look:
         """Whether weights can be negative."""
         return self.choice.weighting == "gradient"
 
-    def window(self, most: int | None = None) -> tuple[slice, slice]:
+    def window(self) -> tuple[slice, slice]:
         """Return the queries and keys that links and text have room for, around what is in focus."""
         limits = self.limits
-        size = most or limits.window
+        size = limits.window
         counts = (self.rows.stop - self.rows.start, self.cols.stop - self.cols.start)
-        if max(counts) <= max(size, limits.whole if most is None else 0):
+        if max(counts) <= max(size, limits.whole):
             return self.rows, self.cols
+        if limits.looked_at is not None:
+            size = max(1, min(size, limits.looked_at // self.row_cost))
         centre = {role: self.focus(role) for role in ROLES}
         is_self = self.trace.query_side(self.choice.stage) == self.trace.key_side(self.choice.stage)
         for role, other in (("query", "key"), ("key", "query")):
@@ -208,6 +213,12 @@ class Look:
             row = self.combined(slice(centre["query"], centre["query"] + 1), self.cols)
             centre["key"] = self.cols.start + int(np.abs(row[0]).argmax())
         return _around(self.rows, centre["query"], size), _around(self.cols, centre["key"], size)
+
+    @property
+    def row_cost(self) -> int:
+        """How many weights are looked at for one row, at most; sorting them counts double."""
+        is_sifted = self.choice.top_k > 0 or self.choice.top_mass < 1
+        return len(self.shown.key) * len(self.choice.members) * (2 if is_sifted else 1)
 
     def weights(self, rows: slice, cols: slice) -> Array:
         """Return what each member shows, ``[members, rows, cols]``."""

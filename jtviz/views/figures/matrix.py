@@ -74,15 +74,13 @@ def _values(look: Look) -> tuple[Array, int, int | None]:
     rows, cols = look.rows, look.cols
     down, across = rows.stop - rows.start, cols.stop - cols.start
     factor = 2 ** max(0, math.ceil(math.log2(max(down, across) / look.limits.cells)))
-    limit = look.limits.looked_at
-    blocks = math.ceil(down / factor)
     if factor == 1:
         return look.combined(rows, cols), 1, None
-    samples = None
+    samples, limit = None, look.limits.looked_at
     if limit is not None:
-        # Whole rows are looked at where something is shared out again or sifted.
-        row = max(across, len(look.shown.key)) * len(look.choice.members)
-        samples = max(1, limit // (row * blocks))
+        while factor < down and limit < look.row_cost * math.ceil(down / factor):
+            factor *= 2
+        samples = max(1, limit // (look.row_cost * math.ceil(down / factor)))
     found = look.shown.pooled(rows, cols, factor=factor, pool=look.settings["pool"], samples=samples)
     return found.values[0].cpu().numpy(), factor, found.sampled
 

@@ -38,7 +38,8 @@ def strengths(weights: Array, scale: str, full: float | Array) -> Array:
             share = np.sqrt(share)
         elif scale == "log":
             share = np.log1p((_RANGE - 1) * share) / np.log(_RANGE)
-    return (np.sign(weights) * share).astype(np.float32)
+    signed: Array = (np.sign(weights) * share).astype(np.float32)
+    return signed
 
 
 def weight_at(strength: float, scale: str, full: float) -> float | None:

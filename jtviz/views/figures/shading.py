@@ -61,13 +61,10 @@ def received(look: Look, cols: slice) -> tuple[Array, int]:
     """Return what keys receive, mean over the queries shown, and of how many if not of all."""
     rows, limit = look.rows, look.limits.looked_at
     count = rows.stop - rows.start
-    # Whole rows are looked at where something is shared out again or sifted.
-    across = len(look.shown.key)
-    each = max(1, across * len(look.choice.members))
-    many = count if limit is None else max(1, min(count, limit // each))
+    many = count if limit is None else max(1, min(count, limit // look.row_cost))
     total = np.zeros(cols.stop - cols.start, np.float64)
     if many == count:
-        step = max(1, (1 << 22) // each)
+        step = max(1, (1 << 22) // look.row_cost)
         for start in range(rows.start, rows.stop, step):
             total += look.combined(slice(start, min(start + step, rows.stop)), cols).sum(0)
         return (total / count).astype(np.float32), 0
