@@ -183,7 +183,7 @@ class AttentionView(Settings, anywidget.AnyWidget):
         Examples
         --------
         >>> import jtviz
-        >>> view = jtviz.show_attention(jtviz.demo.translator(), "I like tea.", heads=[0, 2])
+        >>> view = jtviz.show_attention(jtviz.demo.translator(), "I like tea.", stage="encoder", heads=[0, 2])
         >>> view.to_numpy().shape
         (2, 5, 5)
         """
@@ -245,7 +245,7 @@ class AttentionView(Settings, anywidget.AnyWidget):
         Examples
         --------
         >>> import jtviz, tempfile
-        >>> view = jtviz.show_attention(jtviz.demo.translator(), "I like tea.", stage="cross")
+        >>> view = jtviz.show_attention(jtviz.demo.translator(), "I like tea.")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     view.save(f"{folder}/tea.svg")
         """
@@ -271,7 +271,7 @@ class AttentionView(Settings, anywidget.AnyWidget):
         Examples
         --------
         >>> import jtviz
-        >>> view = jtviz.show_attention(jtviz.demo.translator(), "I like tea.", stage="cross")
+        >>> view = jtviz.show_attention(jtviz.demo.translator(), "I like tea.")
         >>> view.freeze()
         Frozen(all 6 layers of 3 stages, ... KB)
         """
@@ -280,7 +280,8 @@ class AttentionView(Settings, anywidget.AnyWidget):
     def close(self) -> None:
         """Close the widget, and no longer follow the Selection."""
         self._server.cancel()
-        if isinstance(self.selection, Selection):
+        # Python closes once more what it forgets.
+        if isinstance(self.selection, Selection) and self.comm is not None:
             self.selection.unobserve(self._follow, SHARED)
         super().close()
 

@@ -185,8 +185,8 @@ def test_what_is_hidden_and_filtered_is_said(trace: Trace) -> None:
         "Left out as keys: ‘is’, special tokens",
         "Keys 0 to 5 only",
         "What is left of each row sums to 1 again",
-        "Only the 3 strongest weights of each row, of these the strongest weights that make up 90% of each row",
-        ", of these weights of at least 0.02.",
+        "Only the 3 strongest weights of each row, of these the strongest weights that make up 90% of each",
+        " row, of these weights of at least 0.02.",
     ):
         assert words in said
     view.key_span = None

@@ -75,12 +75,19 @@ def _curves(look: Look, rows: slice, cols: slice, *, is_focused: bool) -> tuple[
             here = np.arange(part.start, part.stop) == at
             drawn &= here[None, :, None] if axis == 1 else here[None, None, :]
     places = np.argwhere(drawn)
-    strongest = np.argsort(np.abs(opacity[drawn]), kind="stable")[::-1][: look.limits.curves]
+    most = look.limits.most_curves(max(rows.stop - rows.start, cols.stop - cols.start))
+    strongest = np.argsort(np.abs(opacity[drawn]), kind="stable")[::-1][:most]
     paths = []
     # The strongest last, on top.
     for member, row, col in places[strongest[::-1]]:
         paths.append(_curve(look, int(member), int(row), int(col), float(opacity[member, row, col])))
-    return paths, _said(look, weights, len(places), is_focused=is_focused)
+    words = [_opacity_in_words(look, weights)]
+    what = "of the token in focus" if is_focused else "shown"
+    if len(places) > most:
+        words.append(f"The {most:,} strongest of {len(places):,} weights {what} are drawn.")
+    elif len(places) == 0:
+        words.append(f"No weight {what} is strong enough to be drawn.")
+    return paths, words
 
 
 def _curve(look: Look, member: int, row: int, col: int, opacity: float) -> str:
@@ -107,7 +114,7 @@ def _full(look: Look, weights: Array) -> float | Array:
     return fullest(weights, per) if per == "picture" else np.abs(weights).max((0, 2), keepdims=True)
 
 
-def _said(look: Look, weights: Array, count: int, *, is_focused: bool) -> list[str]:
+def _opacity_in_words(look: Look, weights: Array) -> str:
     full, scale = _full(look, weights), look.settings["scale"]
     fully = "the largest weight of each row" if isinstance(full, np.ndarray) else number(full)
     how = {"linear": "", "sqrt": ", on a square-root scale", "log": ", on a logarithmic scale"}.get(scale)
@@ -116,11 +123,4 @@ def _said(look: Look, weights: Array, count: int, *, is_focused: bool) -> list[s
     ]
     if look.is_signed:
         said.append("dashed where it is negative")
-    words = [", ".join(said) + "."]
-    what = "of the token in focus" if is_focused else "shown"
-    most = look.limits.curves
-    if count > most:
-        words.append(f"The {most:,} strongest of {count:,} weights {what} are drawn.")
-    elif count == 0:
-        words.append(f"No weight {what} is strong enough to be drawn.")
-    return words
+    return ", ".join(said) + "."

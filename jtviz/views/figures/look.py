@@ -48,6 +48,12 @@ class Limits:
     cells: int = 512
     looked_at: int | None = None
 
+    def most_curves(self, rows: int) -> int:
+        """Return how many links are drawn between so many rows; long ones take time to draw."""
+        if self.looked_at is None:
+            return self.curves
+        return self.curves * self.window // max(1, min(rows, self.window))
+
 
 SAVED = Limits()
 GLANCE = Limits(whole=40, window=32, curves=150, cells=256, looked_at=1 << 23)
