@@ -57,6 +57,7 @@ test("what is not in the page is said, for tiles and for anything else that a ke
   });
   expect(buffers[0]?.byteLength).toBe(0);
   expect(asked(made(), { id: "9", op: "table" })[0]).toMatchObject({ id: "9", op: "table", ok: false });
+  expect(asked(made(), { op: "save", format: "svg" })[0]).toMatchObject({ op: "saved", format: "svg" });
 });
 
 test("a choice is heard by everyone who listens, and only when it is another", () => {

@@ -214,9 +214,9 @@ class AttentionView(Settings, anywidget.AnyWidget):
         path: str | Path,
         *,
         theme: str = "light",
-        scale: float = 2,
+        scale: float = keep.SCALE,
         hovered: Mapping[str, int | None] | None = None,
-        budget: int = 8_000_000,
+        budget: int = keep.BUDGET,
     ) -> None:
         """Save what is shown as a figure, or as a page that works without Python and without a network.
 
@@ -295,7 +295,9 @@ class AttentionView(Settings, anywidget.AnyWidget):
         selection_of(self.trace).set_trait(change["name"], change["new"])
 
     def _on_message(self, _: ipywidgets.Widget, message: Any, __: list[memoryview]) -> None:
-        if isinstance(message, dict) and (reply := self._server.answer(message)):
+        if not isinstance(message, dict):
+            return
+        if reply := self._server.answer(message) or keep.answer(self, message):
             self.send(*reply)
 
     def _send_later(self, message: dict[str, Any], buffers: list[bytes]) -> None:

@@ -15,10 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from jtviz.capture import JtvizError
 
+from .tiles import Reply
+
 if TYPE_CHECKING:
     from .attention import AttentionView
 
-ENDINGS = (".svg", ".png", ".html")
+TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".html": "text/html"}
+"""Endings, and what their files are."""
+
+SCALE = 2
+BUDGET = 8_000_000
 LARGEST_SCALE = 8
 
 
@@ -32,18 +38,28 @@ def save(
     budget: int,
 ) -> None:
     """Do what `AttentionView.save` promises."""
-    from .figures import as_png, as_svg, look_at
-    from .page import page
-
     path = Path(path)
     _refuse(path, theme, scale)
     pointed = view.selection.check("pinned", hovered)
-    if path.suffix.lower() == ".html":
-        _write(path, page(view, budget).html.encode())
-        return
-    look = look_at(view, theme, pointed)
-    is_vector = path.suffix.lower() == ".svg"
-    _write(path, as_svg(look).encode() if is_vector else as_png(look, scale))
+    _write(path, _made(view, path.suffix.lower(), theme=theme, scale=scale, hovered=pointed, budget=budget))
+
+
+def answer(view: AttentionView, message: Mapping[str, Any]) -> Reply | None:
+    """Return a file that the browser asks for with ``{op: "save", format, theme, hovered}``, to download.
+
+    It is answered with ``{op: "saved", format, type}`` and the bytes, or an ``error``.
+    """
+    if message.get("op") != "save":
+        return None
+    ending = f".{message.get('format')}"
+    reply: dict[str, Any] = {"op": "saved", "format": message.get("format"), "type": TYPES.get(ending)}
+    try:
+        _refuse_ending(ending, f"attention{ending}")
+        hovered = view.selection.check("pinned", message.get("hovered"))
+        made = _made(view, ending, theme=message["theme"], scale=SCALE, hovered=hovered, budget=BUDGET)
+    except Exception as error:  # noqa: BLE001 - whatever went wrong is said where it was asked for
+        return {**reply, "error": str(error) or type(error).__name__}, []
+    return reply, [made]
 
 
 def picture(view: AttentionView) -> str | None:
@@ -64,17 +80,40 @@ def with_picture(view: AttentionView, bundle: Any) -> Any:
     return bundle
 
 
+def _made(
+    view: AttentionView,
+    ending: str,
+    *,
+    theme: str,
+    scale: float,
+    hovered: Mapping[str, int | None],
+    budget: int,
+) -> bytes:
+    # Imported here: they need the view.
+    from .figures import as_png, as_svg, look_at
+    from .page import page
+
+    if ending == ".html":
+        return page(view, budget).html.encode()
+    look = look_at(view, theme, hovered)
+    return as_svg(look).encode() if ending == ".svg" else as_png(look, scale)
+
+
 def _refuse(path: Path, theme: str, scale: float) -> None:
     from .figures import THEMES
 
-    if path.suffix.lower() not in ENDINGS:
-        raise JtvizError(f"a view is saved as {', '.join(ENDINGS)}, not as {path.name!r}: choose an ending.")
+    _refuse_ending(path.suffix.lower(), path.name)
     if path.is_dir() or not path.parent.is_dir():
         raise JtvizError(f"a view cannot be saved as {path}: name a file in a folder that is there.")
     if theme not in THEMES:
         raise JtvizError(f"theme is {' or '.join(map(repr, THEMES))}, not {theme!r}.")
     if not 0 < scale <= LARGEST_SCALE:
         raise JtvizError(f"scale is a number up to {LARGEST_SCALE}, not {scale!r}.")
+
+
+def _refuse_ending(ending: str, name: str) -> None:
+    if ending not in TYPES:
+        raise JtvizError(f"a view is saved as {', '.join(TYPES)}, not as {name!r}: choose an ending.")
 
 
 def _write(path: Path, data: bytes) -> None:

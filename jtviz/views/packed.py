@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from jtviz.capture import Trace
 
 from .snapshot import mask_key, measures_key, name_of, pack, thumbnails_key, tile_key, whole_key
+from .source import THROUGH
 from .tiles import TILE, WHOLE_LIMIT, Key, TileServer
 
 if TYPE_CHECKING:
     from .attention import AttentionView
 
-THUMBNAIL = 48
-"""Pixels of a head's small picture."""
+THUMBNAIL = 32
+"""Pixels of a head's small picture, as in js/src/panels/overview.ts."""
 
 CHOSEN = (
     "combine", "unit", "hide", "hide_special", "hide_first", "renormalise", "query_span", "key_span",
@@ -126,8 +127,10 @@ def _seen_from_afar(
             yield _packed(server, *_mask_keys(trace, stage, layer, view.unit))
     for stage in dict.fromkeys(stage for stage, _ in places):
         yield _packed(server, measures_key(stage))
+    # What is followed through all layers has no heads to be seen small.
+    weighting = "raw" if view.weighting in THROUGH else view.weighting
     for stage, layer in places:
-        yield _packed(server, thumbnails_key(stage, layer, view.weighting, THUMBNAIL))
+        yield _packed(server, thumbnails_key(stage, layer, weighting, THUMBNAIL))
 
 
 def _mask_keys(trace: Trace, stage: str, layer: int, unit: str) -> list[Key]:

@@ -193,6 +193,20 @@ def test_what_is_hidden_and_filtered_is_said(trace: Trace) -> None:
     assert re.search(r"special tokens \(\d+% of the weight\)", caption(drawn(view)))
 
 
+@pytest.mark.parametrize("weighting", ["value", "output", "rollout", "gradient", "relevance"])
+@pytest.mark.parametrize("mode", ["links", "matrix", "text"])
+def test_every_weighting_can_be_drawn_and_kept(weighting: str, mode: str) -> None:
+    trace = jtviz.demo.classifier().trace("The patient has chest pain.", target=0)
+    view = AttentionView(trace, weighting=weighting, mode=mode)
+    root = drawn(view)
+    assert "Weight: " in caption(root)
+    dashed = [path for path in root.iter(f"{SVG}path") if path.get("stroke-dasharray")]
+    is_negative = weighting == "gradient" and mode == "links"
+    assert bool(dashed) == is_negative
+    assert "−" in "".join(texts(root)) or weighting != "gradient" or mode == "links"
+    assert "all 2 layers" in view.freeze().contents
+
+
 def test_rows_are_named_by_what_they_predict(trace: Trace) -> None:
     view = AttentionView(trace, stage="cross", row_labels="predicted")
     assert texts(drawn(view), "query") == [*(trace.predicts or ())]
@@ -296,6 +310,23 @@ def test_what_cannot_be_saved_is_refused_before_any_work(
     with pytest.raises(Exception, match="no query token 99"):
         view.save(tmp_path / "x.svg", hovered={"query": 99})
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_browser_can_ask_for_the_same_files(
+    trace: Trace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view, sent = AttentionView(trace, stage="cross"), []
+    monkeypatch.setattr(view, "send", lambda *reply: sent.append(reply))
+    hovered = {"query": 3, "key": None}
+    for kind in ("svg", "png", "html", "exe"):
+        view._handle_custom_msg({"op": "save", "format": kind, "theme": "dark", "hovered": hovered}, [])
+        reply, buffers = sent.pop()
+        assert (reply["op"], reply["format"]) == ("saved", kind)
+        if kind == "exe":
+            assert "saved as .svg" in reply["error"]
+            continue
+        view.save(tmp_path / f"x.{kind}", theme="dark", hovered=hovered)
+        assert buffers == [(tmp_path / f"x.{kind}").read_bytes()]
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(

@@ -23,6 +23,7 @@ type Listener = (...values: never[]) => void;
 type Fields = Record<string, unknown>;
 
 const ABSENT = "This part is not in the saved page: open the notebook to see it.";
+const UNSAVED = "A saved page draws no files: view.save() in the notebook does.";
 
 /** What a view takes for its widget: traits that nobody else changes, and answers out of the page. */
 export class PageModel {
@@ -70,7 +71,9 @@ export class PageModel {
 
   send(message: Fields): void {
     const { id, op, keys } = message;
-    if (op === "cancel" || id === undefined) return;
+    if (op === "save")
+      this.#tell("msg:custom", { op: "saved", format: message["format"], error: UNSAVED }, []);
+    if (op === "save" || op === "cancel" || id === undefined) return;
     if (op !== "tiles") {
       this.#tell("msg:custom", { id, op, ok: false, error: ABSENT }, []);
       return;

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import torch
+
 from jtviz.views.settings import SETTINGS
 
 from . import flow, legend, links, matrix, svg
@@ -38,6 +40,7 @@ def look_at(
     return Look(view.shown, settings, view.layer, view.pinned, hovered or {}, THEMES[theme], limits)
 
 
+@torch.no_grad()
 def as_svg(look: Look) -> str:
     """Draw a figure as SVG."""
     part = MODES[look.settings["mode"]](look)
