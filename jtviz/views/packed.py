@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jtviz.capture import Trace
 
-from .snapshot import mask_key, measures_key, name_of, pack, thumbnails_key, tile_key, whole_key
+from .snapshot import hiding, mask_key, measures_key, name_of, pack, thumbnails_key, tile_key, whole_key
 from .source import THROUGH
 from .tiles import TILE, WHOLE_LIMIT, Key, TileServer
 
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 THUMBNAIL = 32
 """Pixels of a head's small picture, as in js/src/panels/overview.ts."""
 
-CHOSEN = (
-    "combine", "unit", "hide", "hide_special", "hide_first", "renormalise", "query_span", "key_span",
-    "threshold", "top_k", "top_mass",
-)  # fmt: skip
+FINER = 2
+"""How many levels the layer shown is there in, beside the coarsest, of a text too long for all numbers."""
 
 Tiles = dict[str, str]
 
@@ -101,21 +99,55 @@ def _layer(server: TileServer, view: AttentionView, stage: str, layer: int) -> T
 
 
 def _pooled(server: TileServer, view: AttentionView, stage: str, layer: int) -> Tiles:
-    """Return the picture of a layer too long for its numbers, and what the token in focus does."""
-    site = view.trace.site(stage, layer)
-    level = max(0, math.ceil(math.log2(max(site.queries, site.keys) / TILE)))
-    heads = [head for head in view.heads if head < view.trace.heads(stage, layer)]
-    members = [[layer, head] for head in heads]
-    choice = {"members": members, **{name: getattr(view, name) for name in CHOSEN}}
-    keys: list[Key] = []
-    if members:
-        keys.append(tile_key(stage, layer, view.weighting, choice, level=level, pool=view.pool))
-    if view.show_mask:
-        keys.append(mask_key(stage, layer, view.unit, level=level))
-    if (stage, layer) == (view.stage, view.layer) and view.pinned["query"] is not None:
+    """Return a layer too long for its numbers in one tile, and of the layer shown what the tokens do."""
+    level = _coarsest(view.trace, stage, layer)
+    keys = _picture_keys(view, stage, layer, level)
+    if (stage, layer) == (view.stage, view.layer):
         place = {"stage": stage, "layer": layer, "weighting": view.weighting}
-        keys.append({"kind": "row", **place, "index": view.pinned["query"]})
+        keys.append({"kind": "received", **place})
+        hidden = {**hiding(view.to_dict()), "renormalise": False}
+        keys.append({"kind": "hidden", **place, **hidden})
+        for kind, role in (("row", "query"), ("column", "key")):
+            if (index := view.pinned[role]) is not None:
+                more = {} if kind == "row" else hiding(view.to_dict())
+                keys.append({"kind": kind, **place, **more, "index": index})
     return _packed(server, *keys)
+
+
+def _finer(server: TileServer, view: AttentionView) -> Iterator[Tiles]:
+    """Return the layer shown in finer tiles, the coarser first."""
+    coarsest = _coarsest(view.trace, view.stage, view.layer)
+    for level in range(coarsest - 1, max(-1, coarsest - 1 - FINER), -1):
+        yield _packed(server, *_picture_keys(view, view.stage, view.layer, level))
+
+
+def _coarsest(trace: Trace, stage: str, layer: int) -> int:
+    site = trace.site(stage, layer)
+    return max(0, math.ceil(math.log2(max(site.queries, site.keys) / TILE)))
+
+
+def _picture_keys(view: AttentionView, stage: str, layer: int, level: int) -> list[Key]:
+    """Return the tiles of one level of a layer, of the heads that would be shown there."""
+    trace, state = view.trace, {**view.to_dict(), "stage": stage}
+    shown = [(layer, head) for head in view.heads if head < trace.heads(stage, layer)]
+    if stage == view.stage:
+        shown += [(other, head) for other, head in view.also if other != layer]
+    if view.weighting in THROUGH:
+        shown = [(layer, 0)]
+    keys: list[Key] = []
+    for row, column in _places(trace, stage, layer, level):
+        if shown:
+            keys.append(tile_key(state, shown, level=level, row=row, column=column))
+        if view.show_mask:
+            keys.append(mask_key(stage, layer, view.unit, level=level, row=row, column=column))
+    return keys
+
+
+def _places(trace: Trace, stage: str, layer: int, level: int) -> Iterator[tuple[int, int]]:
+    site, step = trace.site(stage, layer), TILE * 2**level
+    for row in range(math.ceil(site.queries / step)):
+        for column in range(math.ceil(site.keys / step)):
+            yield row, column
 
 
 def _seen_from_afar(
@@ -124,22 +156,17 @@ def _seen_from_afar(
     trace = view.trace
     for stage, layer in places:
         if is_whole(trace, stage, layer) and view.show_mask:
-            yield _packed(server, *_mask_keys(trace, stage, layer, view.unit))
+            places_of = _places(trace, stage, layer, 0)
+            keys = [mask_key(stage, layer, view.unit, level=0, row=r, column=c) for r, c in places_of]
+            yield _packed(server, *keys)
+    if places and not is_whole(trace, view.stage, view.layer):
+        yield from _finer(server, view)
     for stage in dict.fromkeys(stage for stage, _ in places):
         yield _packed(server, measures_key(stage))
     # What is followed through all layers has no heads to be seen small.
     weighting = "raw" if view.weighting in THROUGH else view.weighting
     for stage, layer in places:
         yield _packed(server, thumbnails_key(stage, layer, weighting, THUMBNAIL))
-
-
-def _mask_keys(trace: Trace, stage: str, layer: int, unit: str) -> list[Key]:
-    site = trace.site(stage, layer)
-    return [
-        mask_key(stage, layer, unit, level=0, row=row, column=column)
-        for row in range(math.ceil(site.queries / TILE))
-        for column in range(math.ceil(site.keys / TILE))
-    ]
 
 
 def _packed(server: TileServer, *keys: Key) -> Tiles:

@@ -7,7 +7,7 @@ js/src/core/tiles.ts.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .tiles import Key, TileServer
@@ -44,12 +44,36 @@ def mask_key(
     return {"kind": "mask", "stage": stage, "layer": layer, "unit": unit, **place}
 
 
+def hiding(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is left out, as a key says it: only what differs from nothing."""
+    names = ("hide", "hide_special", "hide_first", "renormalise", "query_span", "key_span")
+    return {name: state[name] for name in names if state[name]}
+
+
 def tile_key(
-    stage: str, layer: int, weighting: str, choice: Mapping[str, Any], *, level: int, pool: str
+    state: Mapping[str, Any],
+    members: Sequence[Sequence[int]],
+    *,
+    level: int,
+    row: int = 0,
+    column: int = 0,
 ) -> dict[str, Any]:
-    """Return the key of the whole picture of a choice in one tile, pooled ``2**level`` each way."""
-    place = {"level": level, "row": 0, "column": 0, "pool": pool}
-    return {"kind": "tile", "stage": stage, "layer": layer, "weighting": weighting, **choice, **place}
+    """Return the key of a part of the picture of some heads, pooled ``2**level`` each way."""
+    return {
+        "kind": "tile",
+        "stage": state["stage"],
+        "weighting": state["weighting"],
+        "members": [list(member) for member in members],
+        "combine": state["combine"],
+        "unit": state["unit"],
+        **hiding(state),
+        **({"top_k": state["top_k"]} if state["top_k"] > 0 else {}),
+        **({"top_mass": state["top_mass"]} if state["top_mass"] < 1 else {}),
+        "level": level,
+        "row": row,
+        "column": column,
+        "pool": state["pool"],
+    }
 
 
 def pack(server: TileServer, key: Key) -> dict[str, Any] | None:

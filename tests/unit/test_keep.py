@@ -447,9 +447,10 @@ def test_a_page_of_a_long_text_has_its_pictures(tmp_path: Path) -> None:
     view = AttentionView(trace, pinned={"query": 5})
     view.save(tmp_path / "x.html")
     html = (tmp_path / "x.html").read_text()
-    tiles = {
-        json.loads(name)["kind"]: (json.loads(name), tile) for name, tile in state_of(html)["tiles"].items()
-    }
+    tiles: dict[str, Any] = {}
+    for name, one in state_of(html)["tiles"].items():
+        tiles.setdefault(json.loads(name)["kind"], (json.loads(name), one))
+    assert {"tile", "mask", "received", "row", "measures", "thumbnails"} <= {*tiles}
     key, tile = tiles["tile"]
     assert (key["level"], key["members"]) == (2, [[0, 0], [0, 1]])
     found = numbers_of(tile)
@@ -458,6 +459,8 @@ def test_a_page_of_a_long_text_has_its_pictures(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         numbers_of(tiles["row"][1]), trace.attention("encoder", layer=0, rows=5), atol=1e-6
     )
+    levels = {json.loads(name).get("level") for name in state_of(html)["tiles"]}
+    assert {2, 1, 0} <= levels
     assert "as pooled pictures" in html
 
 
