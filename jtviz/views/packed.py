@@ -27,6 +27,9 @@ THUMBNAIL = 32
 FINER = 2
 """How many levels the layer shown is there in, beside the coarsest, of a text too long for all numbers."""
 
+FINE = 1 << 30
+"""Weights of a layer of which there are finer tiles, at most: each of 32,768 tokens takes a second."""
+
 Tiles = dict[str, str]
 
 
@@ -91,32 +94,31 @@ def _nearest(trace: Trace, stage: str, layer: int) -> list[tuple[str, int]]:
 
 
 def _layer(server: TileServer, view: AttentionView, stage: str, layer: int) -> Tiles:
-    """Return the numbers of one layer, as weighed now and as they are."""
+    """Return the numbers of one layer, as weighed now and as they are; its picture, if it is too long."""
     if not is_whole(view.trace, stage, layer):
-        return _pooled(server, view, stage, layer)
+        return _packed(server, *_picture_keys(view, stage, layer, _coarsest(view.trace, stage, layer)))
     weightings = dict.fromkeys([view.weighting, "raw"])
     return _packed(server, *(whole_key(stage, layer, weighting) for weighting in weightings))
 
 
-def _pooled(server: TileServer, view: AttentionView, stage: str, layer: int) -> Tiles:
-    """Return a layer too long for its numbers in one tile, and of the layer shown what the tokens do."""
-    level = _coarsest(view.trace, stage, layer)
-    keys = _picture_keys(view, stage, layer, level)
-    if (stage, layer) == (view.stage, view.layer):
-        place = {"stage": stage, "layer": layer, "weighting": view.weighting}
-        keys.append({"kind": "received", **place})
-        hidden = {**hiding(view.to_dict()), "renormalise": False}
-        keys.append({"kind": "hidden", **place, **hidden})
-        for kind, role in (("row", "query"), ("column", "key")):
-            if (index := view.pinned[role]) is not None:
-                more = {} if kind == "row" else hiding(view.to_dict())
-                keys.append({"kind": kind, **place, **more, "index": index})
-    return _packed(server, *keys)
+def _of_tokens(server: TileServer, view: AttentionView) -> Iterator[Tiles]:
+    """Return what the tokens of the layer shown do, where its numbers are not there."""
+    place = {"stage": view.stage, "layer": view.layer, "weighting": view.weighting}
+    hidden = hiding(view.to_dict())
+    yield _packed(server, {"kind": "hidden", **place, **hidden, "renormalise": False})
+    if (index := view.pinned["query"]) is not None:
+        yield _packed(server, {"kind": "row", **place, "index": index})
+    if (index := view.pinned["key"]) is not None:
+        yield _packed(server, {"kind": "column", **place, **hidden, "index": index})
+    yield _packed(server, {"kind": "received", **place})
 
 
 def _finer(server: TileServer, view: AttentionView) -> Iterator[Tiles]:
     """Return the layer shown in finer tiles, the coarser first."""
     coarsest = _coarsest(view.trace, view.stage, view.layer)
+    site = view.trace.site(view.stage, view.layer)
+    if len(view.choice.members) * site.queries * site.keys > FINE:
+        return
     for level in range(coarsest - 1, max(-1, coarsest - 1 - FINER), -1):
         yield _packed(server, *_picture_keys(view, view.stage, view.layer, level))
 
@@ -160,6 +162,7 @@ def _seen_from_afar(
             keys = [mask_key(stage, layer, view.unit, level=0, row=r, column=c) for r, c in places_of]
             yield _packed(server, *keys)
     if places and not is_whole(trace, view.stage, view.layer):
+        yield from _of_tokens(server, view)
         yield from _finer(server, view)
     for stage in dict.fromkeys(stage for stage, _ in places):
         yield _packed(server, measures_key(stage))

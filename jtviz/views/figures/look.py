@@ -38,25 +38,28 @@ class Limits:
         Links drawn, the strongest.
     cells : int
         Rows and columns of a matrix at most.
-    looked_at : int or None
-        How many weights a picture may look at; beyond it is sampled. None for all, however long it takes.
+    looked_at : int
+        How many weights a picture may look at: beyond, it is sampled, and says so.
+    is_quick : bool
+        Whether it is to be there at once, rather than perfect.
     """
 
     whole: int = 400
     window: int = 120
     curves: int = 3000
     cells: int = 512
-    looked_at: int | None = None
+    looked_at: int = 1 << 30
+    is_quick: bool = False
 
     def most_curves(self, rows: int) -> int:
         """Return how many links are drawn between so many rows; long ones take time to draw."""
-        if self.looked_at is None:
+        if not self.is_quick:
             return self.curves
         return self.curves * self.window // max(1, min(rows, self.window))
 
 
 SAVED = Limits()
-GLANCE = Limits(whole=40, window=32, curves=150, cells=256, looked_at=1 << 23)
+GLANCE = Limits(whole=40, window=32, curves=150, cells=256, looked_at=1 << 23, is_quick=True)
 
 
 @dataclass(frozen=True)
@@ -208,8 +211,7 @@ class Look:
         counts = (self.rows.stop - self.rows.start, self.cols.stop - self.cols.start)
         if max(counts) <= max(size, limits.whole):
             return self.rows, self.cols
-        if limits.looked_at is not None:
-            size = max(1, min(size, limits.looked_at // self.row_cost))
+        size = max(1, min(size, limits.looked_at // self.row_cost))
         centre = {role: self.focus(role) for role in ROLES}
         is_self = self.trace.query_side(self.choice.stage) == self.trace.key_side(self.choice.stage)
         for role, other in (("query", "key"), ("key", "query")):
@@ -222,9 +224,10 @@ class Look:
 
     @property
     def row_cost(self) -> int:
-        """How many weights are looked at for one row, at most; sorting them counts double."""
-        is_sifted = self.choice.top_k > 0 or self.choice.top_mass < 1
-        return len(self.shown.key) * len(self.choice.members) * (2 if is_sifted else 1)
+        """How many weights are looked at for one row, at most; sorting or summing counts double."""
+        choice = self.choice
+        is_slow = choice.top_k > 0 or choice.top_mass < 1 or choice.unit == "word"
+        return len(self.shown.key) * len(choice.members) * (2 if is_slow else 1)
 
     def weights(self, rows: slice, cols: slice) -> Array:
         """Return what each member shows, ``[members, rows, cols]``."""

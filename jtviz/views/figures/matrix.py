@@ -76,11 +76,10 @@ def _values(look: Look) -> tuple[Array, int, int | None]:
     factor = 2 ** max(0, math.ceil(math.log2(max(down, across) / look.limits.cells)))
     if factor == 1:
         return look.combined(rows, cols), 1, None
-    samples, limit = None, look.limits.looked_at
-    if limit is not None:
-        while factor < down and limit < look.row_cost * math.ceil(down / factor):
-            factor *= 2
-        samples = max(1, limit // (look.row_cost * math.ceil(down / factor)))
+    limit = look.limits.looked_at
+    while factor < down and limit < look.row_cost * math.ceil(down / factor):
+        factor *= 2
+    samples = max(1, limit // (look.row_cost * math.ceil(down / factor)))
     found = look.shown.pooled(rows, cols, factor=factor, pool=look.settings["pool"], samples=samples)
     return found.values[0].cpu().numpy(), factor, found.sampled
 
@@ -124,7 +123,7 @@ def _image(look: Look, strength: Array, steps: tuple[float, float], size: tuple[
     colours = np.array([look.ramp, look.ramp_against], np.uint8)
     places = np.floor(255 * np.abs(strength) + 0.5).astype(np.intp)
     pixels = colours[(strength < 0).astype(np.intp), places]
-    times = max(1, SHARP // max(strength.shape)) if look.limits.looked_at is None else 1
+    times = max(1, SHARP // max(strength.shape)) if not look.limits.is_quick else 1
     data = base64.b64encode(png_of(pixels.repeat(times, 0).repeat(times, 1))).decode()
     grid = [steps[0] * strength.shape[0], steps[1] * strength.shape[1]]
     picture = svg.element(

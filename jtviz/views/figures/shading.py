@@ -61,7 +61,7 @@ def received(look: Look, cols: slice) -> tuple[Array, int]:
     """Return what keys receive, mean over the queries shown, and of how many if not of all."""
     rows, limit = look.rows, look.limits.looked_at
     count = rows.stop - rows.start
-    many = count if limit is None else max(1, min(count, limit // look.row_cost))
+    many = max(1, min(count, limit // look.row_cost))
     total = np.zeros(cols.stop - cols.start, np.float64)
     if many == count:
         step = max(1, (1 << 22) // look.row_cost)
