@@ -7,6 +7,7 @@ browser can be read, set and observed here, and the other way round.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -15,9 +16,10 @@ import traitlets as t
 
 from jtviz.capture import Trace
 
-from . import numbers
+from . import keep, numbers
 from .bundle import bundle
 from .describe import Spans, describe
+from .frozen import Frozen, freeze
 from .selection import UNPINNED, Selection, selection_of
 from .settings import SETTINGS, Settings
 from .shown import Choice, Shown
@@ -114,6 +116,9 @@ class AttentionView(Settings, anywidget.AnyWidget):
         choices = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*SHARED, "mode"))
         return f"{type(self).__name__}({choices})"
 
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return keep.with_picture(self, super()._repr_mimebundle_(**kwargs))
+
     @property
     def choice(self) -> Choice:
         """What is shown and how it is weighed."""
@@ -178,7 +183,7 @@ class AttentionView(Settings, anywidget.AnyWidget):
         Examples
         --------
         >>> import jtviz
-        >>> view = jtviz.show_attention(jtviz.demo.translator(), "I like tea.", heads=[0, 2])
+        >>> view = jtviz.show_attention(jtviz.demo.translator(), "I like tea.", stage="encoder", heads=[0, 2])
         >>> view.to_numpy().shape
         (2, 5, 5)
         """
@@ -204,10 +209,79 @@ class AttentionView(Settings, anywidget.AnyWidget):
         """
         return numbers.frame(self.shown, self.pinned)
 
+    def save(
+        self,
+        path: str | Path,
+        *,
+        theme: str = "light",
+        scale: float = keep.SCALE,
+        hovered: Mapping[str, int | None] | None = None,
+        budget: int = keep.BUDGET,
+    ) -> None:
+        """Save what is shown as a figure, or as a page that works without Python and without a network.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.svg`` for a vector figure and ``.png`` for pixels, with a legend and a caption that says what
+            is shown, hidden and left out; ``.html`` for one file with the whole view and its data.
+        theme : {"light", "dark"}
+            Colours of a figure; a page follows its reader's.
+        scale : float
+            Pixels of a PNG to a CSS pixel.
+        hovered : mapping, optional
+            The token a reader points at, ``{"query": 3}``: in a figure it counts as pinned, without its mark.
+        budget : int
+            Bytes of a page at most. Layers nearest to the one shown come first; the page says which it has.
+
+        Raises
+        ------
+        JtvizError
+            If the ending is another, the folder is not there, a page with the layer shown has more than
+            `budget` bytes, no head is chosen, or no font is there for a PNG.
+        traitlets.TraitError
+            If there is no such token to point at.
+
+        Examples
+        --------
+        >>> import jtviz, tempfile
+        >>> view = jtviz.show_attention(jtviz.demo.translator(), "I like tea.")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     view.save(f"{folder}/tea.svg")
+        """
+        keep.save(self, path, theme=theme, scale=scale, hovered=hovered, budget=budget)
+
+    def freeze(self, budget: int = 2_000_000) -> Frozen:
+        """Return the view as it is now, with its data, for a cell's output: it needs no kernel ever after.
+
+        Last in a cell, it lives on in the saved notebook: in JupyterLab, Notebook 7 and VS Code once the
+        notebook is trusted, and in what nbconvert makes of it. GitHub, nbviewer and an untrusted notebook
+        show a picture instead. It no longer follows other views.
+
+        Parameters
+        ----------
+        budget : int
+            Bytes of the page at most; the picture comes on top.
+
+        Raises
+        ------
+        JtvizError
+            If the page has more bytes with the layer shown alone.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> view = jtviz.show_attention(jtviz.demo.translator(), "I like tea.")
+        >>> view.freeze()
+        Frozen(all 6 layers of 3 stages, ... KB)
+        """
+        return freeze(self, budget)
+
     def close(self) -> None:
         """Close the widget, and no longer follow the Selection."""
         self._server.cancel()
-        if isinstance(self.selection, Selection):
+        # Python closes once more what it forgets.
+        if isinstance(self.selection, Selection) and self.comm is not None:
             self.selection.unobserve(self._follow, SHARED)
         super().close()
 
@@ -221,7 +295,9 @@ class AttentionView(Settings, anywidget.AnyWidget):
         selection_of(self.trace).set_trait(change["name"], change["new"])
 
     def _on_message(self, _: ipywidgets.Widget, message: Any, __: list[memoryview]) -> None:
-        if isinstance(message, dict) and (reply := self._server.answer(message)):
+        if not isinstance(message, dict):
+            return
+        if reply := self._server.answer(message) or keep.answer(self, message):
             self.send(*reply)
 
     def _send_later(self, message: dict[str, Any], buffers: list[bytes]) -> None:

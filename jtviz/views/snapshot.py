@@ -7,7 +7,7 @@ js/src/core/tiles.ts.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .tiles import Key, TileServer
@@ -24,6 +24,56 @@ def name_of(key: Key) -> str:
 def whole_key(stage: str, layer: int, weighting: str) -> dict[str, Any]:
     """Return the key of a whole layer, its fields in the front end's order."""
     return {"kind": "whole", "stage": stage, "layer": layer, "weighting": weighting}
+
+
+def thumbnails_key(stage: str, layer: int, weighting: str, size: int) -> dict[str, Any]:
+    """Return the key of small pictures of a layer's heads."""
+    return {"kind": "thumbnails", "stage": stage, "layer": layer, "weighting": weighting, "size": size}
+
+
+def measures_key(stage: str) -> dict[str, Any]:
+    """Return the key of the measures of a stage's heads."""
+    return {"kind": "measures", "stage": stage}
+
+
+def mask_key(
+    stage: str, layer: int, unit: str, *, level: int, row: int = 0, column: int = 0
+) -> dict[str, Any]:
+    """Return the key of a part of where queries cannot look."""
+    place = {"level": level, "row": row, "column": column}
+    return {"kind": "mask", "stage": stage, "layer": layer, "unit": unit, **place}
+
+
+def hiding(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is left out, as a key says it: only what differs from nothing."""
+    names = ("hide", "hide_special", "hide_first", "renormalise", "query_span", "key_span")
+    return {name: state[name] for name in names if state[name]}
+
+
+def tile_key(
+    state: Mapping[str, Any],
+    members: Sequence[Sequence[int]],
+    *,
+    level: int,
+    row: int = 0,
+    column: int = 0,
+) -> dict[str, Any]:
+    """Return the key of a part of the picture of some heads, pooled ``2**level`` each way."""
+    return {
+        "kind": "tile",
+        "stage": state["stage"],
+        "weighting": state["weighting"],
+        "members": [list(member) for member in members],
+        "combine": state["combine"],
+        "unit": state["unit"],
+        **hiding(state),
+        **({"top_k": state["top_k"]} if state["top_k"] > 0 else {}),
+        **({"top_mass": state["top_mass"]} if state["top_mass"] < 1 else {}),
+        "level": level,
+        "row": row,
+        "column": column,
+        "pool": state["pool"],
+    }
 
 
 def pack(server: TileServer, key: Key) -> dict[str, Any] | None:

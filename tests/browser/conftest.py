@@ -112,7 +112,7 @@ def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Pa
             said.append(f"{message.type}: {message.text}")
 
     def see(asked: Request) -> None:
-        if not re.match(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:|about:", asked.url):
+        if not re.match(r"(https?|wss?)://127\.0\.0\.1[:/]|file:|data:|blob:|about:", asked.url):
             outside.append(asked.url)
 
     page.on("console", hear)

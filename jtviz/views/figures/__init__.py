@@ -1,0 +1,6 @@
+"""Figures of a view, drawn in Python: vectors for a paper, pixels for a page without widgets."""
+
+from .colour import THEMES
+from .figure import as_png, as_svg, glance, look_at
+
+__all__ = ["THEMES", "as_png", "as_svg", "glance", "look_at"]
