@@ -14,7 +14,7 @@ export function generated(scene: Scene, abort: AbortSignal): HTMLElement {
   const written = side?.generated ?? [];
   const [first = 0] = written;
   const strip = h("div", { class: "strip", role: "group", "aria-label": "Generated tokens" });
-  const line = h("p", { class: "about", role: "status", "aria-label": "Written" });
+  const line = h("p", { class: "about", "aria-live": "polite", "aria-label": "Written" });
   const slider = h("input", {
     type: "range",
     min: 0,

@@ -20,7 +20,7 @@ interface Saved {
 
 export function keep(scene: Scene, abort: AbortSignal): HTMLElement {
   const { model, selection } = scene;
-  const said = h("span", { class: "caption", role: "status", "aria-label": "Saved" });
+  const said = h("span", { class: "caption", "aria-live": "polite", "aria-label": "Saved" });
   const ask = (format: string): void => {
     said.textContent = "drawing …";
     model.send({

@@ -44,7 +44,7 @@ interface Layout {
 export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
   const { selection, tiles, settings } = scene;
   const canvas = h("canvas", { role: "img", tabindex: 0, "aria-label": "All heads" });
-  const line = h("div", { class: "caption", role: "status", "aria-label": "Head" });
+  const line = h("div", { class: "caption", "aria-live": "polite", "aria-label": "Head" });
   const about = h("span", { class: "about" });
   const measure = signal("");
   const order = signal<"place" | "value">("place");

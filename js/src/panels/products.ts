@@ -15,7 +15,7 @@ export function products(scene: Scene, abort: AbortSignal): HTMLElement {
   const { selection, tiles } = scene;
   const canvas = h("canvas", { role: "img" });
   const sums = h("p", { class: "sum" });
-  const line = h("div", { class: "caption", role: "status", "aria-label": "Dimension" });
+  const line = h("div", { class: "caption", "aria-live": "polite", "aria-label": "Dimension" });
   const node = h("section", { class: "panel", "aria-label": "Query times key" }, sums, canvas, line);
   let now: Tile | undefined;
   const pair = () => {

@@ -59,7 +59,7 @@ export function search(scene: Scene, abort: AbortSignal): HTMLElement {
     placeholder: "find …",
     size: 10,
   });
-  const count = h("span", { class: "caption", role: "status", "aria-label": "Found" });
+  const count = h("span", { class: "caption", "aria-live": "polite", "aria-label": "Found" });
   const hits = signal<Found[]>([]);
   const at = signal(0);
   const go = (step: number): void => {
