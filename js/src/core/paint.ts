@@ -184,18 +184,25 @@ export function paint({ tile }: Patch, how: Colouring, painted: Painted = painte
   const pixels = new Uint32Array(image.data.buffer);
   const { pixels: colours, negativePixels } = how.ramp;
   const { data, unit } = tile;
-  for (let row = 0, i = 0; row < height; row++) {
-    let { max } = how;
-    if (how.perRow) {
-      max = 0;
-      for (let column = 0; column < width; column++)
-        max = Math.max(max, Math.abs(data[i + column] ?? 0) * unit);
+  const colour = (weight: number, max: number): number => {
+    const shade = Math.abs(weight) < how.threshold ? 0 : (how.table[stepOf(weight, max)] ?? 0);
+    return (weight < 0 ? negativePixels : colours)[shade] ?? 0;
+  };
+  if (how.perRow || data instanceof Float32Array) {
+    for (let row = 0, i = 0; row < height; row++) {
+      let { max } = how;
+      if (how.perRow) {
+        max = 0;
+        for (let column = 0; column < width; column++) {
+          max = Math.max(max, Math.abs(data[i + column] ?? 0) * unit);
+        }
+      }
+      for (let column = 0; column < width; column++, i++) pixels[i] = colour((data[i] ?? 0) * unit, max);
     }
-    for (let column = 0; column < width; column++, i++) {
-      const weight = (data[i] ?? 0) * unit;
-      const shade = Math.abs(weight) < how.threshold ? 0 : (how.table[stepOf(weight, max)] ?? 0);
-      pixels[i] = (weight < 0 ? negativePixels : colours)[shade] ?? 0;
-    }
+  } else {
+    // A byte has only so many colours.
+    const of = Uint32Array.from({ length: 384 }, (_, i) => colour((i - 128) * unit, how.max));
+    for (let i = 0; i < data.length; i++) pixels[i] = of[(data[i] ?? 0) + 128] ?? 0;
   }
   const canvas = new OffscreenCanvas(image.width, image.height);
   canvas.getContext("2d")?.putImageData(image, 0, 0);

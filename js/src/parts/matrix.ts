@@ -242,10 +242,13 @@ function draw(scene: Scene, canvas: HTMLCanvasElement, grid: Grid, window: Windo
   context.fillStyle = css(scene.theme.peek().background);
   context.fillRect(0, 0, grid.width, grid.height);
   const patches = shown.members.length > 0 ? patchesOf(tiles, shown, grid, window) : [];
-  const max = strongestIn(patches);
+  const level = levelOf(cell);
+  // What is coarser only fills in: the full colour is of what is in sight.
+  const fine = patches.filter((patch) => patch.level === level);
+  const max = strongestIn(fine.length > 0 ? fine : patches);
   const how: Colouring = {
     ramp: scene.ramp.peek(),
-    table: tableFor(scale, patches, max),
+    table: tableFor(scale, fine.length > 0 ? fine : patches, max),
     max,
     threshold,
     perRow: per === "row",
@@ -256,13 +259,13 @@ function draw(scene: Scene, canvas: HTMLCanvasElement, grid: Grid, window: Windo
     on.drawImage(pixels, (column - x) * cell, (row - y) * cell, pixels.width * size, pixels.height * size);
   };
   for (const patch of patches) put(paint(patch, how), patch.level, patch.row, patch.column);
-  if (show_mask) {
-    for (const patch of blindPatches(tiles, shown, grid, window)) {
-      hatch(context, canvas, scene, (on) => put(blind(patch.tile), patch.level, patch.row, patch.column, on));
-    }
+  const blindSpots = show_mask ? blindPatches(tiles, shown, grid, window) : [];
+  if (blindSpots.length > 0) {
+    hatch(context, canvas, scene, (on) => {
+      for (const patch of blindSpots) put(blind(patch.tile), patch.level, patch.row, patch.column, on);
+    });
   }
   outline(scene, context, grid, window);
-  const level = levelOf(cell);
   const { rows, columns } = sight(grid, window);
   const isAll = cell <= grid.least;
   const range = ([from, to]: [number, number], count: number): string =>
@@ -273,7 +276,8 @@ function draw(scene: Scene, canvas: HTMLCanvasElement, grid: Grid, window: Windo
       : ""
     : `, queries ${range(rows, grid.rows)}, keys ${range(columns, grid.columns)}`;
   const pooled = level > 0 ? `, pooled ${2 ** level} × ${2 ** level}, ${pool}` : "";
-  const sampled = patches.some(({ tile }) => tile.info["sampled"]) ? ", sampled until it is computed" : "";
+  const some = fine.find(({ tile }) => tile.info["sampled"])?.tile.info;
+  const sampled = some ? (some["later"] ? ", sampled until it is computed" : ", sampled") : "";
   const coloured = `${scale === "linear" ? "" : `, ${scale} scale`}${per === "row" ? ", each row to its largest" : ""}`;
   const words = `${weightInWords(shown)}, ${headsInWords(shown)}; each row is one query${coloured}${part}${pooled}${sampled}`;
   canvas.setAttribute("aria-label", `Heat map of ${words}: ${grid.rows} queries by ${grid.columns} keys`);

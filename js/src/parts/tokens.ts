@@ -6,6 +6,10 @@ import type { Selection } from "../core/selection";
 import type { Role } from "../core/types";
 import { placed, rowLabels, type Scene } from "./picture";
 
+/** Letters that stand upright where text runs down. */
+const UPRIGHT =
+  /^[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\u3000-\u303f\uff00-\uffef]+$/u;
+
 /** The buttons of one side, as many as are in sight. */
 export class TokenList {
   readonly buttons = new Map<number, HTMLButtonElement>();
@@ -61,6 +65,7 @@ export class TokenList {
           title: label,
         });
         button.textContent = label;
+        button.classList.toggle("upright", UPRIGHT.test(label));
         this.buttons.set(index, button);
       }
       const gap = between?.(index);
