@@ -330,7 +330,7 @@ def test_every_picture_fits_its_cell(
               }).map(e => e.outerHTML); }"""
         )
         assert outside == []
-        canvas = view.locator("canvas")
+        canvas = view.locator("canvas:visible")
         if canvas.count():
             colours = canvas.evaluate(
                 """c => new Set(new Uint32Array(

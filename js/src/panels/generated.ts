@@ -58,7 +58,7 @@ export function generated(scene: Scene, abort: AbortSignal): HTMLElement {
           "button",
           {
             type: "button",
-            class: "token",
+            class: "token written",
             "data-written": start + i,
             dir: "auto",
             "aria-pressed": start + i === at,

@@ -17,8 +17,8 @@ const GAP = 3;
 const VALUE = 13;
 
 const FINDS: Record<string, string> = {
-  entropy: "entropy",
-  distance: "distance",
+  entropy: "spread their attention (entropy)",
+  distance: "look far away (distance)",
   first_token: "look at the first token",
   diagonal: "look at their own token",
   previous_token: "look at the previous token",
@@ -129,26 +129,21 @@ export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
     };
   }
 
-  const pictures = new WeakMap<object, OffscreenCanvas[]>();
-  const picturesOf = (tile: Tile): OffscreenCanvas[] => {
+  /** The heads of a layer below each other, in one image. */
+  const strips = new WeakMap<object, { ramp: unknown; strip: OffscreenCanvas }>();
+  const stripOf = ({ data, shape }: Tile): OffscreenCanvas => {
     const ramp = scene.ramp.peek();
-    const known = pictures.get(tile.data);
-    if (known && painted === ramp) return known;
-    const [count = 0, height = 1, width = 1] = tile.shape;
-    const made = Array.from({ length: count }, (_, head) => {
-      const image = new ImageData(width, height);
-      const pixels = new Uint32Array(image.data.buffer);
-      for (let i = 0; i < pixels.length; i++) {
-        pixels[i] = ramp.pixels[tile.data[head * pixels.length + i] ?? 0] ?? 0;
-      }
-      const out = new OffscreenCanvas(width, height);
-      out.getContext("2d")?.putImageData(image, 0, 0);
-      return out;
-    });
-    pictures.set(tile.data, made);
-    return made;
+    const known = strips.get(data);
+    if (known?.ramp === ramp) return known.strip;
+    const [count = 0, height = 1, width = 1] = shape;
+    const image = new ImageData(width, Math.max(1, height * count));
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let i = 0; i < data.length; i++) pixels[i] = ramp.pixels[data[i] ?? 0] ?? 0;
+    const strip = new OffscreenCanvas(image.width, image.height);
+    strip.getContext("2d")?.putImageData(image, 0, 0);
+    strips.set(data, { ramp, strip });
+    return strip;
   };
-  let painted: unknown = null;
   const thumbnail = (layer: number): Tile | undefined => {
     const place = { stage: selection.stage.peek(), layer, weighting: weighting.peek() };
     return tiles.get({ kind: "thumbnails", ...place, size: PIXELS });
@@ -169,14 +164,13 @@ export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
     context.font = `11px ${getComputedStyle(scene.root).fontFamily}`;
     context.textAlign = "center";
     if (!isSorted) frame(context, size, cells);
-    const isFresh = painted === scene.ramp.peek();
     for (const [i, cell] of cells.entries()) {
       const tile = thumbnail(cell.layer);
-      const picture = tile && picturesOf(tile)[cell.head];
       context.globalAlpha = isSorted || !measure.peek() || passes(cell.value) ? 1 : 0.25;
-      if (picture) {
-        context.imageSmoothingEnabled = picture.width > size;
-        context.drawImage(picture, cell.x, cell.y, size, size);
+      if (tile) {
+        const [, tall = 1, wide = 1] = tile.shape;
+        context.imageSmoothingEnabled = wide > size;
+        context.drawImage(stripOf(tile), 0, cell.head * tall, wide, tall, cell.x, cell.y, size, size);
       }
       context.globalAlpha = 0.25;
       context.strokeStyle = css(ink);
@@ -193,7 +187,6 @@ export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
         context.fillText(number(cell.value), cell.x + size / 2, cell.y + size + 2 * VALUE);
       }
     }
-    if (!isFresh) painted = scene.ramp.peek();
   };
   /** Numbers of layers and heads, and brackets over heads that share a key and value head. */
   function frame(context: CanvasRenderingContext2D, size: number, cells: readonly Cell[]): void {
