@@ -1,8 +1,7 @@
-import { signal } from "@preact/signals-core";
 import { beforeEach, describe, expect, test } from "vitest";
-import { headColour, ramp, shade, toLab, toRgb } from "../src/core/colour";
+import { colourAt, headColour, rampOf, toLab, toRgb } from "../src/core/colour";
 import { makePage } from "../src/core/page";
-import { Patterns } from "../src/core/patterns";
+import { shadeOf, tableOf } from "../src/core/scale";
 import { Selection } from "../src/core/selection";
 import { Tiles } from "../src/core/tiles";
 import type { Check, Stage } from "../src/core/types";
@@ -10,8 +9,8 @@ import { number, status } from "../src/core/words";
 import { checkBadge } from "../src/parts/badge";
 import { layerSlider, stageTabs } from "../src/parts/controls";
 import { headSelector } from "../src/parts/heads";
-import { listenToTokens, tokenButtons } from "../src/parts/tokens";
-import { choices, FakeModel, META } from "./fakes";
+import { listenToTokens, TokenList } from "../src/parts/tokens";
+import { choices, FakeModel, META, put, sceneOf, shownOf } from "./fakes";
 
 const abort = new AbortController().signal;
 let selection: Selection;
@@ -53,8 +52,8 @@ describe("the truth check", () => {
 
 describe("accessible names and states", () => {
   test("heads are named buttons with a state", () => {
-    const theme = signal({ background: [255, 255, 255], ink: [0, 0, 0], dark: false } as const);
-    const node = headSelector(selection, theme as never, abort);
+    const scene = sceneOf(choices(), abort);
+    const node = headSelector(scene, abort);
     const heads = [...node.querySelectorAll("[data-head]")];
     expect(heads.map((head) => head.getAttribute("aria-label"))).toEqual([
       "Head 0",
@@ -62,7 +61,7 @@ describe("accessible names and states", () => {
       "Head 2",
       "Head 3",
     ]);
-    selection.isolateHead(1);
+    scene.selection.isolateHead(1);
     expect(heads.map((head) => head.getAttribute("aria-pressed"))).toEqual([
       "false",
       "true",
@@ -72,8 +71,9 @@ describe("accessible names and states", () => {
   });
 
   test("two double clicks in a row isolate and restore", () => {
-    const theme = signal({ background: [255, 255, 255], ink: [0, 0, 0], dark: false } as const);
-    const head = headSelector(selection, theme as never, abort).querySelector("[data-head='1']");
+    const scene = sceneOf(choices(), abort);
+    const { selection } = scene;
+    const head = headSelector(scene, abort).querySelector("[data-head='1']");
     selection.choose({ heads: [0, 1, 3] });
     const click = (type: string, detail: number) =>
       head?.dispatchEvent(new MouseEvent(type, { bubbles: true, detail }));
@@ -99,11 +99,10 @@ describe("accessible names and states", () => {
   });
 
   test("a token is shown as text, whatever it says, and says its state", () => {
-    const side = META.sides["encoder"];
-    if (!side) throw new Error("the fake has an encoder");
+    const scene = sceneOf(choices(), abort);
     const root = document.createElement("div");
-    root.append(...tokenButtons(selection, "query", side, side.text, abort));
-    listenToTokens(root, selection, abort);
+    new TokenList(scene, "query", root, abort).show([0, 1, 2]);
+    listenToTokens(root, scene, abort);
     const token = root.children[1] as HTMLElement;
     expect(token.textContent).toBe("<b>x</b>");
     expect(root.querySelector("b")).toBeNull();
@@ -112,14 +111,25 @@ describe("accessible names and states", () => {
     expect(token.dataset["state"]).toBe("hover");
     token.click();
     expect(token.dataset["state"]).toBe("pinned");
-    expect(selection.pinned.value).toEqual({ query: 1, key: null });
+    expect(scene.selection.pinned.value).toEqual({ query: 1, key: null });
+  });
+
+  test("only tokens in sight have buttons, and those that stay are the same", () => {
+    const list = new TokenList(sceneOf(choices(), abort), "key", document.createElement("div"), abort);
+    list.show([0, 1]);
+    const kept = list.buttons.get(1);
+    list.show([1, 2]);
+    expect([...list.buttons.keys()].sort()).toEqual([1, 2]);
+    expect(list.buttons.get(1)).toBe(kept);
+    expect([...list.node.children].map((node) => node.textContent)).toEqual(["<b>x</b>", "</s>"]);
   });
 });
 
 describe("colour", () => {
   test("zero is exactly the background", () => {
-    expect(shade(ramp([17, 17, 17], 3, true), 0, 0.4)).toEqual([17, 17, 17]);
-    expect(shade(ramp([255, 255, 255], null, false), 0, 0.4)).toEqual([255, 255, 255]);
+    const shade = shadeOf(tableOf("linear"), 0, 0.4);
+    expect(colourAt(rampOf([17, 17, 17], 3, true), shade, 0)).toEqual([17, 17, 17]);
+    expect(colourAt(rampOf([255, 255, 255], null, false), shade, 0)).toEqual([255, 255, 255]);
   });
 
   test("OKLab goes there and back", () => {
@@ -141,15 +151,11 @@ test("the status line gives the place, the token and the number", () => {
   const tiles = new Tiles(META, new FakeModel({}) as never, page, abort);
   const data = new Float32Array(4 * 2 * 3);
   data.set([0.1, 0.07, 0.83], 2 * 3 + 0);
-  page.tiles.set(JSON.stringify({ kind: "whole", stage: "cross", layer: 1 }), {
-    shape: [4, 2, 3],
-    data,
-    unit: 1,
-  });
+  put(page, "cross", 1, [4, 2, 3], data);
   selection.toStage("cross");
   selection.toLayer(1);
   selection.isolateHead(1);
-  const line = (): string => status(selection, new Patterns(tiles, selection.current.value, 1));
+  const line = (): string => status(selection, shownOf(tiles, "cross", 1, selection.heads.value));
   selection.hover({ query: 0, key: null });
   expect(line()).toBe("Cross · layer 1 · head 1 · reading <s>, predicting 茶 · looks most at </s> 0.830");
   selection.hover({ query: 0, key: 1 });

@@ -29,7 +29,7 @@ describe("two views of one trace", () => {
     first.hover({ query: 2, key: null });
     expect(second.focus.value).toEqual({ query: 2, key: null });
     expect(model.saved).toBe(0);
-    expect(Object.keys(model.state)).toEqual(["stage", "layer", "heads", "pinned"]);
+    expect(Object.keys(model.state)).toEqual(Object.keys(choices().state));
   });
 
   test("a view that is gone no longer listens", async () => {

@@ -1,13 +1,12 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { makePage, type Page } from "../src/core/page";
-import { Patterns } from "../src/core/patterns";
 import { Tiles } from "../src/core/tiles";
-import { FakeModel, frame, META } from "./fakes";
+import { FakeModel, frame, META, put, shownOf } from "./fakes";
 
 let model: FakeModel;
 let page: Page;
 let tiles: Tiles;
-const whole = (layer: number) => ({ kind: "whole", stage: "encoder", layer }) as const;
+const whole = (layer: number) => ({ kind: "whole", stage: "encoder", layer });
 
 beforeEach(() => {
   model = new FakeModel({});
@@ -115,19 +114,79 @@ describe("tiles", () => {
   });
 });
 
+describe("what takes long", () => {
+  const key = { kind: "tile", stage: "encoder", level: 3 };
+  const name = JSON.stringify(key);
+  const sampled = { shape: [1, 1], dtype: "uint8", unit: 1, sampled: 1, later: true };
+  const one = (value: number) => [new DataView(Uint8Array.of(value).buffer)];
+
+  beforeEach(async () => {
+    tiles.get(key);
+    await frame();
+    model.emit("msg:custom", { id: model.sent[0]?.id, op: "tiles", ok: true, tiles: [sampled] }, one(7));
+  });
+
+  test("is sampled first, says how far it is, and then is exact", async () => {
+    expect(tiles.get(key)?.data[0]).toBe(7);
+    expect(tiles.progress.value).toBe(0);
+    model.emit("msg:custom", { op: "progress", name, share: 0.5 }, []);
+    expect(tiles.progress.value).toBe(0.5);
+    const { later: _, sampled: __, ...exact } = sampled;
+    model.emit("msg:custom", { op: "tile", name, ...exact }, one(9));
+    expect(tiles.get(key)?.data[0]).toBe(9);
+    expect(tiles.progress.value).toBeNull();
+    await frame();
+    expect(model.sent).toHaveLength(1);
+  });
+
+  test("is given up when nobody looks at it any more, and asked for again by who does", async () => {
+    tiles.keep([]);
+    expect(model.sent.at(-1)).toEqual({ op: "cancel", keep: [] });
+    expect(tiles.get(key)?.data[0]).toBe(7);
+    await frame();
+    expect(model.sent.at(-1)).toMatchObject({ op: "tiles", keys: [key] });
+  });
+});
+
+test("a snapshot is there without a request, its small floats exact to three digits", async () => {
+  const saved = new FakeModel({
+    snapshot: {
+      [JSON.stringify(whole(0))]: {
+        shape: [1, 1, 2],
+        dtype: "float16",
+        unit: 1,
+        data: new DataView(Uint16Array.of(0x3800, 0x2e66).buffer),
+      },
+    },
+  });
+  const shown = new Tiles(META, saved as never, makePage(), new AbortController().signal);
+  const tile = shown.get(whole(0));
+  expect(tile?.data[0]).toBe(0.5);
+  expect(tile?.data[1]).toBeCloseTo(0.1, 4);
+  expect(tile?.isRounded).toBe(true);
+  await frame();
+  expect(saved.sent).toHaveLength(0);
+});
+
 test("rows, columns and pictures of a layer that came whole are parts of it", () => {
   const data = Float32Array.from({ length: 36 }, (_, i) => i / 36);
-  page.tiles.set(JSON.stringify({ kind: "whole", stage: "encoder", layer: 0 }), {
-    shape: [4, 3, 3],
-    data,
-    unit: 1,
-  });
-  const stage = META.stages[0];
-  if (!stage) throw new Error("the fake has stages");
-  const patterns = new Patterns(tiles, stage, 0);
-  expect([...(patterns.row(1, [2])?.[0] ?? [])]).toEqual([...data.slice(21, 24)]);
-  expect([...(patterns.column(1, [2])?.[0] ?? [])]).toEqual([data[19], data[22], data[25]]);
-  expect(patterns.picture([0, 1], 0).at(2, 2)).toBeCloseTo(((data[8] ?? 0) + (data[17] ?? 0)) / 2, 6);
-  const received = patterns.received([0])?.[0] ?? [];
+  put(page, "encoder", 0, [4, 3, 3], data);
+  const of = (...heads: number[]) => shownOf(tiles, "encoder", 0, heads);
+  expect([...(of(2).rows(1)?.[0] ?? [])]).toEqual([...data.slice(21, 24)]);
+  expect([...(of(2).columns(1)?.[0] ?? [])]).toEqual([data[19], data[22], data[25]]);
+  expect(of(0, 1).picture()?.[8]).toBeCloseTo(((data[8] ?? 0) + (data[17] ?? 0)) / 2, 6);
+  const received = of(0).received()?.rows[0] ?? [];
   expect(received[0]).toBeCloseTo(((data[0] ?? 0) + (data[3] ?? 0) + (data[6] ?? 0)) / 3, 6);
+});
+
+test("what is hidden is gone from the rows, and its share is said", () => {
+  const data = new Float32Array(36);
+  data.set([0.5, 0.3, 0.2, 0.1, 0.1, 0.8, 0.25, 0.25, 0.5]);
+  put(page, "encoder", 0, [4, 3, 3], data);
+  const plain = shownOf(tiles, "encoder", 0, [0], { hide_special: true });
+  expect(plain.rows(0)?.[0]?.[2]).toBe(0);
+  expect(plain.hiddenShare()).toBeCloseTo((0.2 + 0.8 + 0.5) / 3, 6);
+  const shared = shownOf(tiles, "encoder", 0, [0], { hide_special: true, renormalise: true });
+  expect(shared.rows(0)?.[0]?.[0]).toBeCloseTo(0.5 / 0.8, 6);
+  expect(shared.rows(1)?.[0]?.[1]).toBeCloseTo(0.5, 6);
 });

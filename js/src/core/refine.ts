@@ -65,7 +65,8 @@ export function sift(row: Float32Array, topK: number, topMass: number): void {
   let kept = 0;
   let total = 0;
   for (const size of sorted) total += size;
-  const wanted = topMass < 1 ? topMass * total : Number.POSITIVE_INFINITY;
+  // Rounding must not ask for one more.
+  const wanted = topMass < 1 ? topMass * total * (1 - 1e-6) : Number.POSITIVE_INFINITY;
   let sum = 0;
   while (kept < sorted.length && (topK === 0 || kept < topK) && sum < wanted) {
     kept++;

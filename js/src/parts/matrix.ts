@@ -69,7 +69,13 @@ export const matrix: Picture = (scene, abort) => {
       const [from, to] = i === 0 ? rows : columns;
       const at = i === 0 ? y : x;
       list.show(labelled(from, to, cell, focus));
-      for (const [index, { style }] of list.buttons) style.setProperty("--at", String(index - at));
+      for (const [index, button] of list.buttons) {
+        button.style.setProperty("--at", String(index - at));
+        // Of tokens far apart the position says more than the text.
+        const isFar = cell < LABEL / 8 && !focus.includes(index);
+        const name = isFar ? thousands(index) : (list.labels[index] ?? "");
+        if (button.textContent !== name) button.textContent = name;
+      }
     }
   });
   watch(abort, () => {
