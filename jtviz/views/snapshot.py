@@ -10,7 +10,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .tiles import Key, TileServer
+from .tiles import BLOCK, Key, TileServer
+
+SIGHT = 23
+"""Queries in sight of a long text's links."""
 
 LIMIT = 2**19
 """Bytes of tiles in a saved view, at most."""
@@ -82,8 +85,20 @@ def pack(server: TileServer, key: Key) -> dict[str, Any] | None:
     return None if "error" in said else {**said, "data": data}
 
 
+def block_key(stage: str, layer: int, weighting: str, index: int) -> dict[str, Any]:
+    """Return the key of sixteen queries and the first keys, as links ask for them while nothing is hidden."""
+    window = {"unit": "token", "index": index, "from": 0, "to": 512}
+    return {"kind": "block", "stage": stage, "layer": layer, "weighting": weighting, **window}
+
+
 def snapshot(server: TileServer, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tiles of the first picture by name; none where the layer is too long to be sent whole."""
-    key = whole_key(state["stage"], state["layer"], state.get("weighting", "raw"))
-    tile = pack(server, key)
-    return {} if tile is None or len(tile["data"]) > LIMIT else {name_of(key): tile}
+    """Return the tiles of the first picture by name: a whole layer, or of a long text its beginning."""
+    place = (state["stage"], state["layer"], state.get("weighting", "raw"))
+    tiles: dict[str, Any] = {}
+    for key in (whole_key(*place), *(block_key(*place, index) for index in range(SIGHT // BLOCK + 1))):
+        tile = pack(server, key)
+        if tile is not None and sum(len(t["data"]) for t in [*tiles.values(), tile]) <= LIMIT:
+            tiles[name_of(key)] = tile
+        if key["kind"] == "whole" and tile is not None:
+            break
+    return tiles

@@ -68,4 +68,4 @@ def as_png(look: Look, scale: float = 2) -> bytes:
 
 def glance(view: AttentionView) -> bytes:
     """Draw a view small and soon, for whatever shows a notebook without its widgets."""
-    return as_png(look_at(view, limits=GLANCE), 1.25)
+    return as_png(look_at(view, limits=GLANCE), 1)

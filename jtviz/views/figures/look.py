@@ -59,7 +59,7 @@ class Limits:
 
 
 SAVED = Limits()
-GLANCE = Limits(whole=40, window=32, curves=150, cells=256, looked_at=1 << 23, is_quick=True)
+GLANCE = Limits(whole=40, window=28, curves=120, cells=256, looked_at=1 << 23, is_quick=True)
 
 
 @dataclass(frozen=True)
