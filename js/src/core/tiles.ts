@@ -55,6 +55,8 @@ export class Tiles {
   readonly progress: Signal<number | null> = signal(null);
   readonly #wanted = new Map<string, Key>();
   readonly #failed = new Map<string, string>();
+  /** What somebody looks at; the others are fetched ahead. */
+  readonly #looked = new Set<string>();
   /** Every view of one widget, in whatever cell or browser tab, hears the replies to all of them. */
   readonly #name = Math.random().toString(36).slice(2);
   #pending: { id: string; keys: string[] } | null = null;
@@ -83,6 +85,7 @@ export class Tiles {
     const tile = this.fetch(key);
     const failure = tile ? undefined : this.failure(key);
     if (failure !== undefined) this.error.value = failure;
+    if (!tile) this.#looked.add(JSON.stringify(key));
     return tile;
   }
 
@@ -117,6 +120,7 @@ export class Tiles {
   /** The reader went elsewhere: what is not under way yet is no longer wanted. */
   forget(): void {
     this.#wanted.clear();
+    this.#looked.clear();
     this.error.value = "";
     this.keep(null);
   }
@@ -146,7 +150,7 @@ export class Tiles {
     for (const name of this.#wanted.keys()) {
       if (!isUnfinished(this.page.tiles.get(name))) this.#wanted.delete(name);
     }
-    this.waiting.value = this.#wanted.size > 0;
+    this.#wait();
     if (this.#pending || this.#wanted.size === 0 || this.abort.aborted) return;
     const newest = [...this.#wanted].reverse().slice(0, BATCH);
     for (const [name] of newest) this.#wanted.delete(name);
@@ -164,9 +168,14 @@ export class Tiles {
     this.#pending = null;
     for (const [i, name] of keys.entries()) this.#keep(name, reply.tiles?.[i], buffers[i], reply);
     evict(this.page.tiles);
-    this.waiting.value = this.#wanted.size > 0;
+    this.#wait();
     this.page.arrived.set(keys);
     this.#schedule();
+  }
+
+  #wait(): void {
+    const names = [...this.#wanted.keys(), ...(this.#pending?.keys ?? [])];
+    this.waiting.value = names.some((name) => this.#looked.has(name));
   }
 
   #keep(name: string, answer: Answer | undefined, buffer: DataView | undefined, reply: Reply): void {

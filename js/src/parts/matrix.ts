@@ -68,7 +68,11 @@ export const matrix: Picture = (scene, abort) => {
       const focus = pins.map((p) => p[list.role]);
       const [from, to] = i === 0 ? rows : columns;
       const at = i === 0 ? y : x;
-      list.show(labelled(from, to, cell, focus));
+      const isInside = (index: number): boolean => {
+        const middle = (index + 0.5 - at) * cell;
+        return middle >= 0 && middle <= (i === 0 ? grid.value.height : grid.value.width);
+      };
+      list.show(labelled(from, to, cell, focus).filter(isInside));
       for (const [index, button] of list.buttons) {
         button.style.setProperty("--at", String(index - at));
         // Of tokens far apart the position says more than the text.
@@ -306,6 +310,27 @@ function blind({ data, shape }: { data: ArrayLike<number> & object; shape: numbe
   return canvas;
 }
 
+/** Kept from frame to frame: making canvases costs more than drawing on them. */
+const drawing: { layer?: OffscreenCanvas; stripes?: OffscreenCanvas; ink?: string } = {};
+
+function stripesOf(ink: string): OffscreenCanvas {
+  if (drawing.stripes && drawing.ink === ink) return drawing.stripes;
+  const stripes = new OffscreenCanvas(6, 6);
+  const pen = stripes.getContext("2d");
+  if (pen) {
+    pen.strokeStyle = ink;
+    pen.globalAlpha = 0.22;
+    pen.beginPath();
+    for (const at of [-3, 3, 9]) {
+      pen.moveTo(at - 1, 7);
+      pen.lineTo(at + 7, -1);
+    }
+    pen.stroke();
+  }
+  Object.assign(drawing, { stripes, ink });
+  return stripes;
+}
+
 /** Hatch what `shape` covers. */
 function hatch(
   context: CanvasRenderingContext2D,
@@ -313,24 +338,21 @@ function hatch(
   scene: Scene,
   shape: (on: CanvasRenderingContext2D) => void,
 ): void {
-  const layer = new OffscreenCanvas(width, height);
+  drawing.layer ??= new OffscreenCanvas(width, height);
+  const { layer } = drawing;
+  if (layer.width !== width || layer.height !== height) Object.assign(layer, { width, height });
   const on = layer.getContext("2d") as unknown as CanvasRenderingContext2D | null;
-  const stripes = new OffscreenCanvas(6, 6);
-  const pen = stripes.getContext("2d");
-  if (!(on && pen)) return;
-  pen.strokeStyle = css(scene.theme.peek().ink);
-  pen.globalAlpha = 0.22;
-  pen.beginPath();
-  for (const at of [-3, 3, 9]) {
-    pen.moveTo(at - 1, 7);
-    pen.lineTo(at + 7, -1);
-  }
-  pen.stroke();
+  if (!on) return;
+  on.resetTransform();
+  on.globalCompositeOperation = "copy";
+  on.fillStyle = "transparent";
+  on.fillRect(0, 0, width, height);
+  on.globalCompositeOperation = "source-over";
   on.setTransform(context.getTransform());
   shape(on);
   on.resetTransform();
   on.globalCompositeOperation = "source-in";
-  on.fillStyle = on.createPattern(stripes, "repeat") ?? "transparent";
+  on.fillStyle = on.createPattern(stripesOf(css(scene.theme.peek().ink)), "repeat") ?? "transparent";
   on.fillRect(0, 0, width, height);
   context.save();
   context.resetTransform();

@@ -241,10 +241,16 @@ function listenToKeys(root: HTMLElement, selection: Selection, abort: AbortSigna
   root.addEventListener(
     "keydown",
     (event) => {
+      const field = event.target as HTMLElement;
+      // JupyterLab takes Enter from a field before it says that it changed: leaving it does.
+      if (event.key === "Enter" && field.matches("input")) {
+        field.blur();
+        field.focus();
+      }
       const action = actions[event.key];
       if (!action || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
       // A field keeps the keys that it knows.
-      if ((event.target as Element).matches("input, select, textarea")) return;
+      if (field.matches("input, select, textarea")) return;
       if (action() === false) return;
       // Else the notebook would take the arrows to walk its cells.
       event.preventDefault();
