@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from jtviz.analysis import LONGEST
 from jtviz.analysis.words import words_of
 from jtviz.capture import Trace
 from jtviz.capture.errors import JtvizError
 from jtviz.capture.site import Site
 from jtviz.tokens import Tokens
 
-from .source import ALL, Source
+from .source import ALL, THROUGH, Source
 from .tiles import WHOLE_LIMIT
 
 LABELS = {"encoder": "Encoder", "decoder": "Decoder", "cross": "Cross"}
@@ -57,10 +58,15 @@ def describe(trace: Trace, spans: Spans | None = None) -> dict[str, Any]:
         "stages": stages,
         "sides": {side: _describe_tokens(tokens) for side, tokens in trace.tokens.items()},
         "spans": find_spans(trace, spans or {}),
-        "weightings": [[name, words, lacks[name]] for name, words in ALL.items()],
+        "weightings": [[name, f"{words}; {_reach(name)}", lacks[name]] for name, words in ALL.items()],
         "predicts": None if trace.predicts is None else list(trace.predicts),
         "whole_limit": WHOLE_LIMIT,
     }
+
+
+def _reach(weighting: str) -> str:
+    """Say up to which length a weighting is computed."""
+    return f"up to {LONGEST:,} tokens" if weighting in THROUGH else "at any length"
 
 
 def find_spans(trace: Trace, given: Spans) -> dict[str, list[tuple[str, int, int]]]:
