@@ -40,7 +40,8 @@ export function patchesOf(tiles: Tiles, shown: Shown, grid: Grid, window: Window
   // The coarsest is asked for last and so comes first; it also says how strong the strongest is.
   for (let at = Math.max(top, level); at > level; at--) look(at, false);
   look(level, shown.members.length > 0);
-  if (shown.members.length > 0 && top > level) {
+  // Zoomed in, the minimap needs it.
+  if (shown.members.length > 0 && top > level && window.cell > grid.least * 1.01) {
     const key = keyOf(shown, top, 0, 0);
     tiles.get(key);
     wanted.set(JSON.stringify(key), key);

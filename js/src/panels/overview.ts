@@ -164,18 +164,19 @@ export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
     context.font = `11px ${getComputedStyle(scene.root).fontFamily}`;
     context.textAlign = "center";
     if (!isSorted) frame(context, size, cells);
+    const frames = new Path2D();
+    const layers = new Map<number, Tile | undefined>();
     for (const [i, cell] of cells.entries()) {
-      const tile = thumbnail(cell.layer);
+      if (!layers.has(cell.layer)) layers.set(cell.layer, thumbnail(cell.layer));
+      const tile = layers.get(cell.layer);
       context.globalAlpha = isSorted || !measure.peek() || passes(cell.value) ? 1 : 0.25;
       if (tile) {
         const [, tall = 1, wide = 1] = tile.shape;
         context.imageSmoothingEnabled = wide > size;
         context.drawImage(stripOf(tile), 0, cell.head * tall, wide, tall, cell.x, cell.y, size, size);
       }
-      context.globalAlpha = 0.25;
-      context.strokeStyle = css(ink);
-      context.strokeRect(cell.x + 0.5, cell.y + 0.5, size - 1, size - 1);
       context.globalAlpha = 1;
+      frames.rect(cell.x + 0.5, cell.y + 0.5, size - 1, size - 1);
       if (isShown(cell) || i === cursor.peek()) {
         context.lineWidth = 2;
         context.strokeStyle = isShown(cell) ? accent : css(ink);
@@ -187,6 +188,10 @@ export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
         context.fillText(number(cell.value), cell.x + size / 2, cell.y + size + 2 * VALUE);
       }
     }
+    context.globalAlpha = 0.25;
+    context.strokeStyle = css(ink);
+    context.stroke(frames);
+    context.globalAlpha = 1;
   };
   /** Numbers of layers and heads, and brackets over heads that share a key and value head. */
   function frame(context: CanvasRenderingContext2D, size: number, cells: readonly Cell[]): void {
