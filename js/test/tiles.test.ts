@@ -114,6 +114,36 @@ describe("tiles", () => {
   });
 });
 
+test("only what is looked at is waited for, not what is fetched ahead", async () => {
+  tiles.fetch(whole(1));
+  await frame();
+  expect(model.sent).toHaveLength(1);
+  expect(tiles.waiting.value).toBe(false);
+  answer(0.5);
+  tiles.get(whole(0));
+  await frame();
+  expect(tiles.waiting.value).toBe(true);
+  answer(0.5);
+  expect(tiles.waiting.value).toBe(false);
+});
+
+test.each([
+  ["float16", new Uint16Array([0x3800, 0xb400]), [0.5, -0.25], true],
+  ["float32", new Float32Array([0.5, -0.25]), [0.5, -0.25], undefined],
+  ["uint8", new Uint8Array([0, 255]), [0, 255], undefined],
+  ["int8", new Int8Array([-128, 127]), [-128, 127], undefined],
+] as const)("numbers come as %s", async (dtype, sent, data, isRounded) => {
+  tiles.get(whole(0));
+  await frame();
+  const answers = [{ shape: [1, 1, 2], dtype, unit: 0.5, sampled: 3 }];
+  const buffers = [new DataView(sent.buffer)];
+  model.emit("msg:custom", { id: model.sent[0]?.id, op: "tiles", ok: true, tiles: answers }, buffers);
+  const tile = tiles.get(whole(0));
+  expect([...(tile?.data ?? [])]).toEqual(data);
+  expect(tile).toMatchObject({ shape: [1, 1, 2], unit: 0.5, info: { sampled: 3 } });
+  expect(tile?.isRounded).toBe(isRounded);
+});
+
 describe("what takes long", () => {
   const key = { kind: "tile", stage: "encoder", level: 3 };
   const name = JSON.stringify(key);
@@ -137,6 +167,47 @@ describe("what takes long", () => {
     expect(tiles.progress.value).toBeNull();
     await frame();
     expect(model.sent).toHaveLength(1);
+  });
+
+  test("is given up when the reader goes elsewhere", () => {
+    tiles.forget();
+    expect(model.sent.at(-1)).toEqual({ op: "cancel", keep: [] });
+    expect(tiles.progress.value).toBeNull();
+    model.emit("msg:custom", { op: "progress", name, share: 0.5 }, []);
+    expect(tiles.progress.value).toBeNull();
+    tiles.forget();
+    expect(model.sent).toHaveLength(2);
+  });
+
+  test("goes on where it is still looked at, each for itself", async () => {
+    const other = { ...key, level: 2 };
+    tiles.get(other);
+    await frame();
+    const { id } = model.sent.at(-1) ?? {};
+    model.emit("msg:custom", { id, op: "tiles", ok: true, tiles: [sampled] }, one(5));
+    model.emit("msg:custom", { op: "progress", name, share: 0.5 }, []);
+    expect(tiles.progress.value).toBe(0.25);
+    tiles.keep([key, other]);
+    expect(model.sent).toHaveLength(2);
+    tiles.keep([key]);
+    expect(model.sent.at(-1)).toEqual({ op: "cancel", keep: [name] });
+    expect(tiles.progress.value).toBe(0.5);
+  });
+
+  test("has nothing to show first where nothing was sampled, and says what went wrong", async () => {
+    const row = { kind: "hidden", stage: "encoder", layer: 0 };
+    tiles.get(row);
+    await frame();
+    const { id } = model.sent.at(-1) ?? {};
+    const nothing = [new DataView(new ArrayBuffer(0))];
+    model.emit("msg:custom", { id, op: "tiles", ok: true, tiles: [{ ...sampled, shape: [0] }] }, nothing);
+    expect(tiles.get(row)).toBeUndefined();
+    await frame();
+    expect(model.sent).toHaveLength(2);
+    model.emit("msg:custom", { op: "tile", name: JSON.stringify(row), error: "too long" }, []);
+    expect(tiles.get(row)).toBeUndefined();
+    expect(tiles.error.value).toBe("too long");
+    expect(tiles.progress.value).toBe(0);
   });
 
   test("is given up when nobody looks at it any more, and asked for again by who does", async () => {

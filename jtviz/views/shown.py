@@ -255,6 +255,9 @@ class Shown:
         tile = torch.cat(parts)
         span = self.choice.query_span
         if span is not None:
+            # A word is shown whole.
+            first, last = (self.query.at(token) or 0 for token in (span[0], span[1] - 1))
+            span = (self.query.starts[first], self.query.starts[last + 1])
             at = torch.arange(down.start, down.stop, device=tile.device)
             tile[:, (at < span[0]) | (at >= span[1])] = 0
         if self.query.place is not None and self.key.place is not None:
@@ -307,7 +310,8 @@ def sift(weights: Tensor, top_k: int, top_mass: float) -> Tensor:
     if top_mass < 1:
         # The smallest set that reaches the share: those before which it was not yet reached.
         before = strongest.cumsum(-1) - strongest
-        passes &= before < top_mass * strongest.sum(-1, keepdim=True)
+        # Rounding must not ask for one more.
+        passes &= before < top_mass * (1 - 1e-6) * strongest.sum(-1, keepdim=True)
     return weights.masked_fill(~torch.zeros_like(passes).scatter(-1, order, passes), 0.0)
 
 

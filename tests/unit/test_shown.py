@@ -82,6 +82,15 @@ def test_spans_leave_only_their_queries_and_keys(trace: Trace) -> None:
     assert found.count_nonzero() == 2 * 2 * 3
 
 
+def test_a_span_that_cuts_a_word_shows_it_whole(trace: Trace) -> None:
+    words = shown(trace, unit="word")
+    long = next(w for w in range(len(words.query)) if words.query.starts[w + 1] - words.query.starts[w] > 2)
+    start = words.query.starts[long]
+    found = shown(trace, unit="word", query_span=[start + 1, start + 2]).weights()
+    torch.testing.assert_close(found[:, long], words.weights()[:, long])
+    assert found.abs().sum((0, 2)).nonzero().flatten().tolist() == [long]
+
+
 def test_sifting_keeps_the_strongest() -> None:
     row = torch.tensor([[0.5, -0.3, 0.1, 0.1, 0.0]])
     assert sift(row, 2, 1).tolist() == pytest.approx(np.array([[0.5, -0.3, 0, 0, 0]]))

@@ -83,7 +83,7 @@ export class Tiles {
   /** Return a tile if it is here, else ask for it and return undefined; say so if it cannot be had. */
   get(key: Key): Tile | undefined {
     const tile = this.fetch(key);
-    const failure = tile ? undefined : this.failure(key);
+    const failure = isUnfinished(tile) ? this.failure(key) : undefined;
     if (failure !== undefined) this.error.value = failure;
     if (!tile) this.#looked.add(JSON.stringify(key));
     return tile;

@@ -22,10 +22,11 @@ function indexOf(side: Side): Index {
     const parts: string[] = [];
     let at = 0;
     const starts = side.text.map((token, i) => {
-      const part = (i > 0 && gap.has(i) ? " " : "") + token.toLowerCase();
+      const lower = token.toLowerCase(); // which may be longer: İ
+      const part = (i > 0 && gap.has(i) ? " " : "") + lower;
       parts.push(part);
       at += part.length;
-      return at - token.length;
+      return at - lower.length;
     });
     index = { text: parts.join(""), starts };
     indices.set(side, index);
