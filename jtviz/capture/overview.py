@@ -244,10 +244,14 @@ def _strips(blocks: tuple[int, ...], keys: int, samples: int | None, device: tor
         return
     chosen = []
     for number, (start, stop) in enumerate(itertools.pairwise(blocks)):
-        count = min(samples or 0, stop - start)
-        shift = number * _GOLDEN % 1
-        chosen += [start + int((i + shift) * (stop - start) / count) for i in range(count)]
+        chosen += spread(start, stop, min(samples or 0, stop - start), number)
     yield from torch.split(torch.tensor(chosen, device=device), most)
+
+
+def spread(start: int, stop: int, count: int, number: int) -> list[int]:
+    """Return evenly spread positions of block `number`, in no rhythm from block to block."""
+    shift = number * _GOLDEN % 1
+    return [start + int((i + shift) * (stop - start) / count) for i in range(count)]
 
 
 def _across(site: Site, head: int, rows: Part, cols: slice, *, step: int, pool: str) -> Tensor:

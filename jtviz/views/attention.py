@@ -24,7 +24,6 @@ from .selection import UNPINNED, Selection, selection_of
 from .settings import SETTINGS, Settings
 from .shown import Choice, Shown
 from .snapshot import snapshot
-from .source import Source
 from .tiles import TileServer
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ class AttentionView(Settings, anywidget.AnyWidget):
     @property
     def shown(self) -> Shown:
         """The numbers of the choice, whole or in parts."""
-        return Shown(Source(self.trace), self.choice)
+        return Shown(self._server.source, self.choice)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything chosen in the view as plain values, for `restore` or `jtviz.show_attention`.

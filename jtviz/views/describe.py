@@ -11,12 +11,12 @@ from itertools import pairwise
 from typing import Any
 
 from jtviz.analysis import LONGEST
-from jtviz.analysis.words import words_of
 from jtviz.capture import Trace
 from jtviz.capture.errors import JtvizError
 from jtviz.capture.site import Site
 from jtviz.tokens import Tokens
 
+from .shown import Axis
 from .source import ALL, THROUGH, Source
 from .tiles import WHOLE_LIMIT
 
@@ -130,16 +130,16 @@ def _describe_tokens(tokens: Tokens) -> dict[str, Any]:
         if i and (span is None or span[0] > end):
             gaps.append(i)
         end = end if span is None else span[1]
-    names, places = words_of(tokens)
-    starts = [i for i, place in enumerate(places) if i == 0 or place != places[i - 1]]
-    joined = ["".join(tokens.text[a:b]) for a, b in pairwise([*starts, len(tokens)])]
+    words = Axis.of(tokens, "word")
+    starts = list(words.starts[:-1])
+    joined = ["".join(tokens.text[a:b]) for a, b in pairwise(words.starts)]
     said: dict[str, Any] = {
         "text": list(tokens.text),
         "special": [i for i, special in enumerate(tokens.special) if special],
         "gap": gaps,
         # Words are told by where they begin, and named where that is not their tokens in a row.
         "words": starts if len(starts) < len(tokens) else None,
-        "names": {place: name for place, name in enumerate(names) if name != joined[place]},
+        "names": {place: name for place, name in enumerate(words.labels) if name != joined[place]},
     }
     if tokens.generated is not None:
         said["generated"] = [i for i, written in enumerate(tokens.generated) if written]

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 from jtviz.capture import JtvizError
 
-from .source import THROUGH
-
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -30,7 +28,7 @@ def array(shown: Shown) -> np.ndarray:
     JtvizError
         If there are more than `MOST` weights.
     """
-    _not_too_many(len(shown.choice.members) * len(shown.query) * len(shown.key))
+    _not_too_many(len(shown.members) * len(shown.query) * len(shown.key))
     weights: np.ndarray = shown.weights().cpu().numpy()
     return weights
 
@@ -51,9 +49,7 @@ def frame(shown: Shown, pinned: Mapping[str, int | None]) -> pd.DataFrame:
         _those(axis.at(pinned.get(role)), len(axis))
         for role, axis in (("query", shown.query), ("key", shown.key))
     )
-    members = shown.choice.members
-    if shown.choice.weighting in THROUGH:
-        members = tuple((layer, 0) for layer in dict.fromkeys(layer for layer, _ in members))
+    members = shown.members
     _not_too_many(len(members) * len(rows) * len(cols))
     weights = shown.weights(slice(rows.start, rows.stop), slice(cols.start, cols.stop))
     names = ["layer", "head", "query", "key"]

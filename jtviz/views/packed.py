@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from jtviz.capture import Trace
 
-from .snapshot import hiding, mask_key, measures_key, name_of, pack, thumbnails_key, tile_key, whole_key
+from .snapshot import hiding, mask_key, measures_key, pack, thumbnails_key, tile_key, whole_key
 from .source import THROUGH
-from .tiles import TILE, WHOLE_LIMIT, Key, TileServer
+from .tiles import TILE, WHOLE_LIMIT, Key, TileServer, name_of
 
 if TYPE_CHECKING:
     from .attention import AttentionView

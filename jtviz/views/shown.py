@@ -7,7 +7,6 @@ an array is the same.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import groupby
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from jtviz.analysis.words import words_of
 from jtviz.capture import JtvizError
-from jtviz.capture.overview import Overview
+from jtviz.capture.overview import Overview, spread
 from jtviz.tokens import Tokens
 
 from .source import THROUGH, Source
@@ -28,7 +27,6 @@ COMBINE = ("mean", "max", "sum")
 UNITS = ("token", "word")
 POOLS = ("max", "mean")
 _WEIGHTS = 1 << 22  # looked at once
-_GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True)
@@ -148,6 +146,14 @@ class Shown:
         self.query, self.key = Axis.of(queries, choice.unit), Axis.of(keys, choice.unit)
         self.hidden = hidden_keys(keys, choice)
 
+    @property
+    def members(self) -> tuple[tuple[int, int], ...]:
+        """Layer and head of each pattern: of what has no heads one a layer, however many are chosen."""
+        members = self.choice.members
+        if self.choice.weighting in THROUGH:
+            return tuple((layer, 0) for layer in dict.fromkeys(layer for layer, _ in members))
+        return members
+
     def weights(self, rows: slice | None = None, cols: slice | None = None) -> Tensor:
         """Return what each member shows, ``[members, rows, cols]``, float32; queries out of the span are 0.
 
@@ -216,7 +222,7 @@ class Shown:
                     [
                         self.combined(slice(row, row + 1), cols)
                         for number, start in enumerate(some, first)
-                        for row in _spread(start, min(start + factor, rows.stop), samples, number)
+                        for row in spread(start, min(start + factor, rows.stop), samples, number)
                     ]
                 )
             strips.append(_pool(strip, height, factor, pool))
@@ -237,11 +243,7 @@ class Shown:
 
     def _layers(self) -> list[tuple[int, list[int]]]:
         """Return the members, those of one layer together, in their own order."""
-        members = self.choice.members
-        if self.choice.weighting in THROUGH:
-            # One pattern a layer, however many of its heads are chosen.
-            return [(layer, [0]) for layer in dict.fromkeys(layer for layer, _ in members)]
-        return [(layer, [h for _, h in group]) for layer, group in groupby(members, key=lambda m: m[0])]
+        return [(layer, [h for _, h in group]) for layer, group in groupby(self.members, key=lambda m: m[0])]
 
     def _tile(self, layer: int, heads: list[int], rows: slice, cols: slice | None) -> Tensor:
         return self.source.tile(self.choice.weighting, self.choice.stage, layer, heads, rows=rows, cols=cols)
@@ -321,12 +323,6 @@ def _by_words(tile: Tensor, rows: tuple[int, ...], cols: tuple[int, ...]) -> Ten
     summed = tile.new_zeros(*tile.shape[:2], cols[-1] - cols[0] + 1).index_add_(2, col, tile)
     out = tile.new_zeros(len(tile), rows[-1] - rows[0] + 1, summed.shape[2]).index_add_(1, row, summed)
     return out / row.bincount()[:, None]
-
-
-def _spread(start: int, stop: int, count: int, number: int) -> list[int]:
-    """Return evenly spread positions of a block, in no rhythm from block to block."""
-    shift = number * _GOLDEN % 1
-    return [start + math.floor((i + shift) * (stop - start) / count) for i in range(count)]
 
 
 def _pool(strip: Tensor, down: int, across: int, pool: str) -> Tensor:

@@ -6,22 +6,16 @@ js/src/core/tiles.ts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .tiles import BLOCK, Key, TileServer
+from .tiles import BLOCK, Key, TileServer, name_of
 
 SIGHT = 23
 """Queries in sight of a long text's links."""
 
 LIMIT = 2**19
 """Bytes of tiles in a saved view, at most."""
-
-
-def name_of(key: Key) -> str:
-    """Return the name of a tile: its key as the front end writes it."""
-    return json.dumps(key, separators=(",", ":"), ensure_ascii=False)
 
 
 def whole_key(stage: str, layer: int, weighting: str) -> dict[str, Any]:

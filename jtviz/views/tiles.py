@@ -50,6 +50,11 @@ Reply = tuple[dict[str, Any], list[bytes]]
 Send = Callable[[dict[str, Any], list[bytes]], None]
 
 
+def name_of(key: Key) -> str:
+    """Return the name of a tile: its key as the front end writes it."""
+    return json.dumps(key, separators=(",", ":"), ensure_ascii=False)
+
+
 @dataclass
 class Answer:
     """One tile: its numbers, and what there is to say of them."""
@@ -96,7 +101,7 @@ class TileServer:
     def __init__(self, trace: Trace, send: Send | None = None) -> None:
         self._trace = trace
         self._send = send
-        self._source = Source(trace)
+        self.source = Source(trace)
         self._shown: dict[Choice, Shown] = {}
         self._tasks: dict[str, Task[Answer]] = {}
         self._lock = threading.Lock()
@@ -154,25 +159,25 @@ class TileServer:
         members = key.get("members")
         if members is None:
             layer = key["layer"]
-            heads = self._source.heads(key.get("weighting", "raw"), key["stage"], layer)
+            heads = self.source.heads(key.get("weighting", "raw"), key["stage"], layer)
             members = [[layer, head] for head in range(heads)]
         choice = Choice.of({**key, "members": members})
         if choice not in self._shown:
             if len(self._shown) > 64:
                 self._shown.clear()
-            self._shown[choice] = Shown(self._source, choice)
+            self._shown[choice] = Shown(self.source, choice)
         return self._shown[choice]
 
     def _size(self, key: Key) -> tuple[int, int, int]:
         trace, stage = self._trace, key["stage"]
         queries = len(trace.tokens[trace.query_side(stage)])
         keys = len(trace.tokens[trace.key_side(stage)])
-        return self._source.heads(key.get("weighting", "raw"), stage, key["layer"]), queries, keys
+        return self.source.heads(key.get("weighting", "raw"), stage, key["layer"]), queries, keys
 
     def _weights(self, key: Key, rows: slice, cols: slice | None = None) -> Tensor:
         heads = range(self._size(key)[0])
         weighting = key.get("weighting", "raw")
-        return self._source.tile(weighting, key["stage"], key["layer"], heads, rows=rows, cols=cols)
+        return self.source.tile(weighting, key["stage"], key["layer"], heads, rows=rows, cols=cols)
 
     def _whole(self, key: Key) -> Answer:
         heads, queries, keys = self._size(key)
@@ -243,7 +248,7 @@ class TileServer:
 
     def _follow(self, key: Key, work: Callable[[Callable[[float], None]], Answer]) -> None:
         """Compute a tile in the background, and send it under the name of its key."""
-        send, name = self._send, json.dumps(key, separators=(",", ":"), ensure_ascii=False)
+        send, name = self._send, name_of(key)
         if send is None or name in self._tasks:
             return
         told = time.monotonic()
@@ -294,7 +299,7 @@ class TileServer:
         return Answer(share.mean(0), _sampled(len(rows), rows.step))
 
     def _thumbnails(self, key: Key) -> Answer:
-        pictures, seen = thumbnails(self._source, key["weighting"], key["stage"], key["layer"], key["size"])
+        pictures, seen = thumbnails(self.source, key["weighting"], key["stage"], key["layer"], key["size"])
         return Answer(pictures, {"sampled": seen} if seen else {})
 
     def _measures(self, key: Key) -> Answer:

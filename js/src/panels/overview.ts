@@ -159,7 +159,6 @@ export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
     const width = Math.max(1, scene.width.peek());
     const context = prepare(canvas, width, Math.max(1, height));
     const { ink } = scene.theme.peek();
-    const accent = getComputedStyle(scene.root).getPropertyValue("--accent-now") || css(ink);
     context.fillStyle = css(ink);
     context.font = `11px ${getComputedStyle(scene.root).fontFamily}`;
     context.textAlign = "center";
@@ -179,7 +178,7 @@ export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
       frames.rect(cell.x + 0.5, cell.y + 0.5, size - 1, size - 1);
       if (isShown(cell) || i === cursor.peek()) {
         context.lineWidth = 2;
-        context.strokeStyle = isShown(cell) ? accent : css(ink);
+        context.strokeStyle = css(ink);
         context.strokeRect(cell.x - 1, cell.y - 1, size + 2, size + 2);
         context.lineWidth = 1;
       }
