@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { makePage, type Page } from "../src/core/page";
 import { Tiles } from "../src/core/tiles";
 import { FakeModel, frame, META, put, shownOf } from "./fakes";
@@ -49,6 +49,20 @@ describe("tiles", () => {
     answer(0.25);
     await frame();
     expect(model.sent).toHaveLength(2);
+  });
+
+  test("a request that nobody answers is said, until somebody does", async () => {
+    vi.useFakeTimers();
+    tiles.get(whole(0));
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(model.sent).toHaveLength(1);
+    expect(tiles.silence.value).toBe("");
+    await vi.advanceTimersByTimeAsync(6000);
+    expect(tiles.silence.value).toContain("no running kernel");
+    expect(tiles.delay).toBe("no answer yet");
+    answer(0.25);
+    expect(tiles.silence.value).toBe("");
+    vi.useRealTimers();
   });
 
   test("what came is kept, also where a message's buffer starts at an odd byte", async () => {

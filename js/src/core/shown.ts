@@ -57,7 +57,7 @@ export class Shown {
 
   /** Why a number that was asked for is not here. */
   get absence(): string {
-    return this.tiles.error.value === "" ? "computing …" : "could not be computed";
+    return this.tiles.error.value === "" ? this.tiles.delay : "could not be computed";
   }
 
   /** What each member shows of one query. `exact` asks for every digit. */

@@ -12,6 +12,10 @@ export const BLOCK = 16;
 /** Keys in one request: few enough that a newer wish does not wait long. */
 const BATCH = 12;
 const MOST_BYTES = 2 ** 27;
+/** After how many milliseconds without an answer the reader is told so. */
+const PATIENCE = 5000;
+const SILENCE =
+  "No answer from Python yet: it is busy, or the notebook has no running kernel. What came before can still be looked at.";
 
 /** `kind` and what the kind needs; its JSON is the tile's name, so the order of fields matters. */
 export type Key = { kind: string; stage: string; layer?: number; weighting?: string } & Record<
@@ -53,6 +57,8 @@ export class Tiles {
   readonly waiting: Signal<boolean> = signal(false);
   /** How far what takes long is, 0 to 1; null when nothing does. */
   readonly progress: Signal<number | null> = signal(null);
+  /** That nobody has answered for long; empty as long as somebody does. */
+  readonly silence: Signal<string> = signal("");
   readonly #wanted = new Map<string, Key>();
   readonly #failed = new Map<string, string>();
   /** What somebody looks at; the others are fetched ahead. */
@@ -78,6 +84,11 @@ export class Tiles {
     page.arrived.subscribe(() => {
       this.version.value++;
     }, abort);
+  }
+
+  /** What to say in the place of a number that was asked for. */
+  get delay(): string {
+    return this.silence.value === "" ? "computing …" : "no answer yet";
   }
 
   /** Return a tile if it is here, else ask for it and return undefined; say so if it cannot be had. */
@@ -155,7 +166,11 @@ export class Tiles {
     const newest = [...this.#wanted].reverse().slice(0, BATCH);
     for (const [name] of newest) this.#wanted.delete(name);
     this.#pending = { id: `${this.#name}-${++this.#nextId}`, keys: newest.map(([name]) => name) };
-    this.model.send({ id: this.#pending.id, op: "tiles", keys: newest.map(([, key]) => key) });
+    const { id } = this.#pending;
+    this.model.send({ id, op: "tiles", keys: newest.map(([, key]) => key) });
+    setTimeout(() => {
+      if (this.#pending?.id === id && !this.abort.aborted) this.silence.value = SILENCE;
+    }, PATIENCE);
   }
 
   #receive(reply: Reply, buffers: DataView[]): void {
@@ -166,6 +181,7 @@ export class Tiles {
     if (reply.op !== "tiles" || !this.#pending || reply.id !== this.#pending.id) return;
     const { keys } = this.#pending;
     this.#pending = null;
+    this.silence.value = "";
     for (const [i, name] of keys.entries()) this.#keep(name, reply.tiles?.[i], buffers[i], reply);
     evict(this.page.tiles);
     this.#wait();

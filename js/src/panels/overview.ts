@@ -2,19 +2,19 @@
 // Required: the value and the threshold are always to be seen; a head below the threshold gets no label.
 
 import { computed, type Signal, signal } from "@preact/signals-core";
-import { css } from "../core/colour";
-import { h, onceAFrame, prepare, set, watch } from "../core/dom";
+import { h, onceAFrame, set, watch } from "../core/dom";
 import { isThrough } from "../core/settings";
 import type { Member } from "../core/shown";
 import type { Tile } from "../core/tiles";
 import { number, thousands } from "../core/words";
 import { select } from "../parts/controls";
 import type { Scene } from "../parts/picture";
+import { type Cell, GAP, LABEL, type Layout, Sheet, VALUE } from "../parts/sheet";
 
+/** Side of a thumbnail in pixels; see TileServer in jtviz/views/tiles.py. */
 const PIXELS = 32;
-const LABEL = 26;
-const GAP = 3;
-const VALUE = 13;
+/** Side of a picture where heads stand in order of their value, and at most elsewhere. */
+const LARGE = 44;
 
 const FINDS: Record<string, string> = {
   entropy: "spread their attention (entropy)",
@@ -27,19 +27,6 @@ const FINDS: Record<string, string> = {
   same_word: "stay within the word",
   gradient: "matter to the target",
 };
-
-interface Cell extends Member {
-  x: number;
-  y: number;
-  value: number;
-}
-
-interface Layout {
-  cells: Cell[];
-  size: number;
-  height: number;
-  isSorted: boolean;
-}
 
 export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
   const { selection, tiles, settings } = scene;
@@ -91,59 +78,42 @@ export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
     return order.value === "value" && measure.value ? sorted(all) : byPlace(heads);
   });
   const groupOf = (layer: number): number => selection.current.value.groups[layer] ?? 1;
+  const cellOf = (member: Member, x: number, y: number): Cell => {
+    const value = measured(member);
+    return { ...member, x, y, value, isFound: passes(value) };
+  };
   function byPlace(heads: readonly number[]): Layout {
     const most = Math.max(...heads);
     const gaps = Math.floor((most - 1) / groupOf(0)) * (groupOf(0) > 1 ? GAP : 0);
     const room = scene.width.value - LABEL - gaps;
-    const size = Math.max(6, Math.min(44, Math.floor(room / most) - GAP));
+    const size = Math.max(6, Math.min(LARGE, Math.floor(room / most) - GAP));
     const top = LABEL + (groupOf(0) > 1 ? 8 : 0);
     const cells = heads.flatMap((count, layer) =>
-      Array.from({ length: count }, (_, head) => ({
-        layer,
-        head,
-        x: LABEL + head * (size + GAP) + (groupOf(layer) > 1 ? Math.floor(head / groupOf(layer)) * GAP : 0),
-        y: top + layer * (size + GAP),
-        value: measured({ layer, head }),
-      })),
+      Array.from({ length: count }, (_, head) =>
+        cellOf(
+          { layer, head },
+          LABEL + head * (size + GAP) + (groupOf(layer) > 1 ? Math.floor(head / groupOf(layer)) * GAP : 0),
+          top + layer * (size + GAP),
+        ),
+      ),
     );
-    return { cells, size, height: top + heads.length * (size + GAP), isSorted: false };
+    return { cells, size, height: top + heads.length * (size + GAP), isSorted: false, group: groupOf(0) };
   }
   function sorted(all: readonly Member[]): Layout {
     const found = all
-      .map((member) => ({ ...member, value: measured(member) }))
-      .filter(({ value }) => !Number.isNaN(value) && passes(value))
+      .map((member) => cellOf(member, 0, 0))
+      .filter(({ value, isFound }) => !Number.isNaN(value) && isFound)
       .sort((a, b) => b.value - a.value);
-    const size = 44;
-    const step = size + 12;
-    const columns = Math.max(1, Math.floor(scene.width.value / step));
-    const cells = found.map((head, i) => ({
-      ...head,
-      x: (i % columns) * step,
-      y: Math.floor(i / columns) * (size + 2 * VALUE + 6),
-    }));
-    return {
-      cells,
-      size,
-      height: Math.ceil(found.length / columns) * (size + 2 * VALUE + 6),
-      isSorted: true,
-    };
+    const [across, down] = [LARGE + 12, LARGE + 2 * VALUE + 6];
+    const columns = Math.max(1, Math.floor(scene.width.value / across));
+    for (const [i, cell] of found.entries()) {
+      cell.x = (i % columns) * across;
+      cell.y = Math.floor(i / columns) * down;
+    }
+    const height = Math.ceil(found.length / columns) * down;
+    return { cells: found, size: LARGE, height, isSorted: true, group: groupOf(0) };
   }
 
-  /** The heads of a layer below each other, in one image. */
-  const strips = new WeakMap<object, { ramp: unknown; strip: OffscreenCanvas }>();
-  const stripOf = ({ data, shape }: Tile): OffscreenCanvas => {
-    const ramp = scene.ramp.peek();
-    const known = strips.get(data);
-    if (known?.ramp === ramp) return known.strip;
-    const [count = 0, height = 1, width = 1] = shape;
-    const image = new ImageData(width, Math.max(1, height * count));
-    const pixels = new Uint32Array(image.data.buffer);
-    for (let i = 0; i < data.length; i++) pixels[i] = ramp.pixels[data[i] ?? 0] ?? 0;
-    const strip = new OffscreenCanvas(image.width, image.height);
-    strip.getContext("2d")?.putImageData(image, 0, 0);
-    strips.set(data, { ramp, strip });
-    return strip;
-  };
   const thumbnail = (layer: number): Tile | undefined => {
     const place = { stage: selection.stage.peek(), layer, weighting: weighting.peek() };
     return tiles.get({ kind: "thumbnails", ...place, size: PIXELS });
@@ -153,66 +123,12 @@ export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
       ? selection.heads.value.includes(head)
       : settings.also.value.some(([l, h_]) => l === layer && h_ === head);
 
+  const sheet = new Sheet(scene, thumbnail);
   const draw = (): void => {
     if (abort.aborted) return;
-    const { cells, size, height, isSorted } = layout.peek();
-    const width = Math.max(1, scene.width.peek());
-    const context = prepare(canvas, width, Math.max(1, height));
-    const { ink } = scene.theme.peek();
-    context.fillStyle = css(ink);
-    context.font = `11px ${getComputedStyle(scene.root).fontFamily}`;
-    context.textAlign = "center";
-    if (!isSorted) frame(context, size, cells);
-    const frames = new Path2D();
-    const layers = new Map<number, Tile | undefined>();
-    for (const [i, cell] of cells.entries()) {
-      if (!layers.has(cell.layer)) layers.set(cell.layer, thumbnail(cell.layer));
-      const tile = layers.get(cell.layer);
-      context.globalAlpha = isSorted || !measure.peek() || passes(cell.value) ? 1 : 0.25;
-      if (tile) {
-        const [, tall = 1, wide = 1] = tile.shape;
-        context.imageSmoothingEnabled = wide > size;
-        context.drawImage(stripOf(tile), 0, cell.head * tall, wide, tall, cell.x, cell.y, size, size);
-      }
-      context.globalAlpha = 1;
-      frames.rect(cell.x + 0.5, cell.y + 0.5, size - 1, size - 1);
-      if (isShown(cell) || i === cursor.peek()) {
-        context.lineWidth = 2;
-        context.strokeStyle = css(ink);
-        context.strokeRect(cell.x - 1, cell.y - 1, size + 2, size + 2);
-        context.lineWidth = 1;
-      }
-      if (isSorted) {
-        context.fillText(`${cell.layer}·${cell.head}`, cell.x + size / 2, cell.y + size + VALUE);
-        context.fillText(number(cell.value), cell.x + size / 2, cell.y + size + 2 * VALUE);
-      }
-    }
-    context.globalAlpha = 0.25;
-    context.strokeStyle = css(ink);
-    context.stroke(frames);
-    context.globalAlpha = 1;
+    const isLeft = sheet.draw(canvas, layout.peek(), (cell, i) => i === cursor.peek() || isShown(cell));
+    if (isLeft) again();
   };
-  /** Numbers of layers and heads, and brackets over heads that share a key and value head. */
-  function frame(context: CanvasRenderingContext2D, size: number, cells: readonly Cell[]): void {
-    const group = groupOf(0);
-    context.globalAlpha = 0.7;
-    const step = size < 16 ? Math.ceil(16 / (size + GAP)) : 1;
-    for (const { layer, head, x, y } of cells) {
-      if (layer === 0 && head % step === 0) context.fillText(String(head), x + size / 2, LABEL - 12);
-      if (head === 0 && layer % step === 0) context.fillText(String(layer), LABEL / 2 - 2, y + size / 2 + 4);
-      if (layer === 0 && group > 1 && head % group === 0) {
-        context.beginPath();
-        const end = x + group * (size + GAP) - GAP;
-        context.moveTo(x + 0.5, LABEL + 1);
-        context.lineTo(x + 0.5, LABEL - 4.5);
-        context.lineTo(end - 0.5, LABEL - 4.5);
-        context.lineTo(end - 0.5, LABEL + 1);
-        context.strokeStyle = css(scene.theme.peek().ink);
-        context.stroke();
-      }
-    }
-    context.globalAlpha = 1;
-  }
   const again = onceAFrame(draw);
   watch(abort, () => {
     scene.theme.value;
@@ -228,7 +144,7 @@ export function overview(scene: Scene, abort: AbortSignal): HTMLElement {
   watch(abort, () => {
     const { cells } = layout.value;
     const cell = cells[cursor.value];
-    const found = measure.value ? cells.filter(({ value }) => passes(value)).length : cells.length;
+    const found = cells.filter(({ isFound }) => isFound).length;
     const all = selection.current.value.heads.reduce((sum, count) => sum + count, 0);
     const seen = [
       measures.value,

@@ -84,7 +84,7 @@ export function products(scene: Scene, abort: AbortSignal): HTMLElement {
       sums.textContent =
         failure ??
         (key
-          ? "computing …"
+          ? tiles.delay
           : "Pin a query and a key, and choose one head: their product is taken apart here.");
       return;
     }

@@ -60,8 +60,10 @@ export function problem(scene: Scene, abort: AbortSignal): HTMLElement {
   const line = h("div", { role: "alert", class: "problem" });
   const bar = h("progress", { max: 1, "aria-label": "Computing the exact picture" });
   watch(abort, () => {
-    line.textContent = scene.tiles.error.value;
-    line.hidden = scene.tiles.error.value === "";
+    const { error, silence, waiting } = scene.tiles;
+    // What nobody looks at may be late without a word.
+    line.textContent = error.value || (waiting.value ? silence.value : "");
+    line.hidden = line.textContent === "";
   });
   watch(abort, () => {
     const share = scene.tiles.progress.value;
