@@ -440,7 +440,7 @@ def test_a_page_is_never_larger_than_its_budget(tmp_path: Path, budget: int) -> 
 def test_a_page_of_a_long_text_has_its_pictures(tmp_path: Path) -> None:
     trace = random_trace([f"t{i}" for i in range(600)])
     assert not is_whole(trace, "encoder", 0)
-    view = AttentionView(trace, pinned={"query": 5})
+    view = AttentionView(trace, pinned={"query": 5}, mode="matrix")
     view.save(tmp_path / "x.html", budget=2_000_000)
     html = (tmp_path / "x.html").read_text()
     tiles: dict[str, Any] = {}
