@@ -188,15 +188,16 @@ def _seen_from_afar(server: TileServer, view: AttentionView, found: Packed) -> I
             yield _packed(server, *keys)
     if places and not is_whole(trace, view.stage, view.layer, limit):
         yield from _of_tokens(server, view)
-        # What is drawn now first.
-        parts = [_finer, _links] if view.mode == "matrix" else [_links, _finer]
-        yield from (tiles for part in parts for tiles in part(server, view))
     for stage in dict.fromkeys(stage for stage, _ in places):
         yield _packed(server, measures_key(stage))
     # What is followed through all layers has no heads to be seen small.
     weighting = "raw" if view.weighting in THROUGH else view.weighting
     for stage, layer in places:
         yield _packed(server, thumbnails_key(stage, layer, weighting, THUMBNAIL))
+    if places and not is_whole(trace, view.stage, view.layer, limit):
+        # What is drawn now first.
+        parts = [_finer, _links] if view.mode == "matrix" else [_links, _finer]
+        yield from (tiles for part in parts for tiles in part(server, view))
 
 
 def _packed(server: TileServer, *keys: Key) -> Tiles:
