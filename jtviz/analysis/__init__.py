@@ -1,6 +1,7 @@
 """From a trace to numbers: pure functions that return small data classes, with no browser in sight."""
 
 from .alignment import Alignment, align
+from .attribution import METHODS, Attribution, Method, attribute
 from .heads import LEAST, MEASURES, FoundHead, HeadMeasures, find_heads, head_measures
 from .products import Products, products
 from .scores import RepeatScores, repeat_scores
@@ -12,15 +13,19 @@ __all__ = [
     "LEAST",
     "LONGEST",
     "MEASURES",
+    "METHODS",
     "WEIGHTINGS",
     "Alignment",
+    "Attribution",
     "FoundHead",
     "HeadMeasures",
+    "Method",
     "Products",
     "Relevance",
     "RepeatScores",
     "WordAttention",
     "align",
+    "attribute",
     "by_words",
     "find_heads",
     "head_measures",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +23,7 @@ from .generation import generate_ids
 from .inputs import checked_text, encode, forward_arguments, prepare_inputs, prepare_text
 from .memory import Memory, contents, fingerprint
 from .part import is_int
+from .reading import Reading
 from .structure import device_of, is_encoder_decoder
 from .target import TargetLike, checked_output
 from .trace import Trace
@@ -245,20 +246,42 @@ class HookedTransformer:
             if given is not None:
                 checked_text(given, name)
         with self.memory.lock:
-            wanted = (contents(target), asked.output, gradients, asked.pattern_limit, asked.keep_on, example)
-            request = (text, target_text, contents(inputs), contents(tokens), generate, wanted)
-            key = (fingerprint(self.model), id(self._tokenizer), request)
+            wanted = (contents(target), asked.output, gradients, asked.pattern_limit, asked.keep_on)
+            request = (text, target_text, contents(inputs), contents(tokens), generate, example)
+
+            def keys() -> tuple[tuple[Hashable, ...], Hashable]:
+                of_reading = (fingerprint(self.model), id(self._tokenizer), request)
+                return of_reading, (of_reading, wanted)
+
+            of_reading, key = keys()
             known = self.memory.find(key)
             if known is None:
+                reading = self.memory.find_reading(of_reading)
                 with as_found(self.model, gradients=gradients, is_compiled=self.is_compiled) as notes:
-                    # Generating is not differentiated.
-                    with torch.no_grad():
-                        if text is None:
-                            prepared = prepare_inputs(self.model, self._attached(), inputs, tokens, example)
-                        else:
-                            prepared = prepare_text(self.model, self.tokenizer, text, target_text, generate)
+                    if reading is None:
+                        # Generating is not differentiated.
+                        with torch.no_grad():
+                            if text is None:
+                                prepared = prepare_inputs(
+                                    self.model, self._attached(), inputs, tokens, example
+                                )
+                            else:
+                                prepared = prepare_text(
+                                    self.model, self.tokenizer, text, target_text, generate
+                                )
+                    else:
+                        prepared = reading.prepared
                     known = run(self.model, self._attached(), prepared, asked, notes)
-                key = (fingerprint(self.model), id(self._tokenizer), request)
+                of_reading, key = keys()
+                known.reading = reading or Reading(
+                    self.model,
+                    self._attached(),
+                    prepared,
+                    self.memory.lock,
+                    of_reading[0],
+                    is_compiled=self.is_compiled,
+                )
+                self.memory.keep_reading(of_reading, known.reading)
                 self.memory.keep(key, known)
             return known
 

@@ -47,6 +47,8 @@ class Prepared:
         The first row that predicts a token of an answer; None where a text is only read.
     names : mapping
         The reader's own names for the tokens of each side.
+    ids : mapping
+        The token ids among the arguments, by ``"source"`` and ``"target"``.
     """
 
     args: tuple[Any, ...] = ()
@@ -59,6 +61,7 @@ class Prepared:
     batch: int | None = None
     answer: int | None = None
     names: Mapping[str, Tokens] = field(default_factory=dict)
+    ids: dict[str, Tensor] = field(default_factory=dict)
 
 
 def prepare_text(
@@ -168,9 +171,17 @@ def _placed(model: nn.Module, prepared: Prepared) -> Prepared:
     prepared.batch = 1
     device = device_of(model)
     prepared.kwargs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in prepared.kwargs.items()}
+    prepared.ids = _ids_of_sides(model, prepared.kwargs)
     if is_hugging_face(model) and accepts(model, "use_cache"):
         prepared.kwargs["use_cache"] = False
     return prepared
+
+
+def _ids_of_sides(model: nn.Module, kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the ids of a text's one side or two among the arguments that were made for it."""
+    names = ["input_ids", "decoder_input_ids"] if is_hugging_face(model) else list(parameters(model))[:2]
+    sides = zip(("source", "target"), names, strict=False)
+    return {side: kwargs[name] for side, name in sides if _are_ids(kwargs.get(name))}
 
 
 def prepare_inputs(
@@ -240,6 +251,7 @@ def prepare_inputs(
         read = prepared.target if two else prepared.source
         prepared.following = None if read is None else read[1:]
     ids = target if two else source
+    prepared.ids = {"source": source} | ({} if target is None else {"target": target})
     prepared.answer = 0 if two else None
     prepared.batch = len(source) if source.ndim > 1 else None
     if ids is not None:

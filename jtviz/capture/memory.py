@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from .change import version
 
 if TYPE_CHECKING:
+    from .reading import Reading
     from .trace import Trace
 
 _TRACES = 8
@@ -36,6 +38,15 @@ class Memory:
         self.lock = lock or threading.RLock()
         self.tokenizer: Any = None
         self._traces: OrderedDict[Hashable, Trace] = OrderedDict()
+        self._readings: WeakValueDictionary[Hashable, Reading] = WeakValueDictionary()
+
+    def find_reading(self, key: Hashable) -> Reading | None:
+        """Return what was read for a key, if a trace of it is still somewhere."""
+        return self._readings.get(key)
+
+    def keep_reading(self, key: Hashable, reading: Reading) -> None:
+        """Keep what was read for as long as somebody has a trace of it."""
+        self._readings[key] = reading
 
     def find(self, key: Hashable) -> Trace | None:
         """Return the trace made for a key, if it is still here."""

@@ -1,0 +1,90 @@
+"""What is replaced as one: tokens, words, sentences, or spans of one's own.
+
+Required: every token belongs to exactly one unit, and units of different sides are different ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from jtviz.capture import JtvizError
+from jtviz.tokens import Tokens
+
+from ..words import words_of
+
+Unit = Literal["token", "word", "sentence"] | Sequence[tuple[int, int]]
+UNITS = ("token", "word", "sentence")
+# A full stop ends a sentence where white space or the end follows; those of CJK text need none.
+_END = re.compile(r"[.!?…]+(?=\s|$)|[。！？]+")
+
+
+def unit_numbers(sides: Sequence[Tokens], unit: Unit, lengths: Sequence[int]) -> tuple[Tensor, ...]:
+    """Return for each side the number of the unit of each token, ``[tokens]``.
+
+    Parameters
+    ----------
+    sides : sequence of Tokens
+        The tokens of each side.
+    unit : {"token", "word", "sentence"} or sequence of (int, int)
+        Spans are of the first side's tokens; what they leave out stays single.
+    lengths : sequence of int
+        Vectors of each side, where they are not its tokens (pixels).
+
+    Raises
+    ------
+    JtvizError
+        If a unit is none of these, or spans overlap or lead out of the text.
+
+    Examples
+    --------
+    >>> tokens = Tokens.from_strings(["▁A", "▁cat", ".", "▁It", "▁ran", "."])
+    >>> unit_numbers([tokens], "sentence", [6])
+    (tensor([0, 0, 0, 1, 1, 1]),)
+    """
+    out: list[Tensor] = []
+    start = 0
+    for side, (tokens, length) in enumerate(zip(sides, lengths, strict=True)):
+        numbers = list(range(length)) if length != len(tokens) else _numbers(tokens, unit, is_first=side == 0)
+        out.append(torch.tensor(numbers) + start)
+        start += max(numbers) + 1
+    return tuple(out)
+
+
+def _numbers(tokens: Tokens, unit: Unit, *, is_first: bool) -> list[int]:
+    if unit == "token":
+        return list(range(len(tokens)))
+    if unit == "word":
+        return list(words_of(tokens)[1])
+    if unit == "sentence":
+        return _sentences(tokens)
+    if isinstance(unit, str):
+        raise JtvizError(f"unit= is one of {', '.join(map(repr, UNITS))} or spans of tokens, not {unit!r}.")
+    return _spans(len(tokens), unit) if is_first else list(range(len(tokens)))
+
+
+def _sentences(tokens: Tokens) -> list[int]:
+    ends = [match.end() for match in _END.finditer(tokens.sentence)]
+    places: list[tuple[str, int]] = []
+    for index, span in enumerate(tokens.spans):
+        # A special token is no part of a sentence.
+        places.append(("token", index) if span is None else ("sentence", sum(e <= span[0] for e in ends)))
+    order = {place: number for number, place in enumerate(dict.fromkeys(places))}
+    return [order[place] for place in places]
+
+
+def _spans(count: int, spans: Sequence[tuple[int, int]]) -> list[int]:
+    owner: list[int | None] = [None] * count
+    for number, (start, stop) in enumerate(spans):
+        if not 0 <= start < stop <= count:
+            raise JtvizError(f"unit ({start}, {stop}) is not there: tokens are 0 to {count - 1}.")
+        if any(known is not None for known in owner[start:stop]):
+            raise JtvizError(f"unit ({start}, {stop}) overlaps another.")
+        owner[start:stop] = [number] * (stop - start)
+    places = [("token", i) if known is None else ("span", known) for i, known in enumerate(owner)]
+    order = {place: number for number, place in enumerate(dict.fromkeys(places))}
+    return [order[place] for place in places]
