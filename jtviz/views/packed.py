@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from jtviz.capture import Trace
 
-from .snapshot import hiding, mask_key, measures_key, pack, thumbnails_key, tile_key, whole_key
+from .snapshot import block_key, hiding, mask_key, measures_key, pack, thumbnails_key, tile_key, whole_key
 from .source import THROUGH
-from .tiles import TILE, WHOLE_LIMIT, Key, TileServer, name_of
+from .tiles import BLOCK, TILE, WHOLE_LIMIT, Key, TileServer, name_of
 
 if TYPE_CHECKING:
     from .attention import AttentionView
@@ -30,6 +30,9 @@ FINER = 2
 FINE = 1 << 30
 """Weights of a layer of which there are finer tiles, at most: each of 32,768 tokens takes a second."""
 
+LINKED = 2048
+"""Queries whose links are there, at most, of a text too long for all numbers."""
+
 Tiles = dict[str, str]
 
 
@@ -42,6 +45,8 @@ class Packed:
     size: int = 0
     missing: int = 0
     """Bytes of the first layer that had no room."""
+    whole_limit: int = WHOLE_LIMIT
+    """A layer of at most this many weights is there with all of its numbers."""
 
     def add(self, found: Tiles, room: int) -> bool:
         """Take some tiles, all or none of them, if there is room."""
@@ -57,25 +62,37 @@ class Packed:
 
 def packed(view: AttentionView, room: int) -> Packed:
     """Return the tiles of a view's trace that fit in `room` bytes."""
-    found = Packed()
+    found = Packed(whole_limit=_whole_limit(view, room))
     # Sampled where exact numbers would take minutes; what would follow is given up at once.
-    server = TileServer(view.trace, lambda *_: None)
+    server = TileServer(view.trace, lambda *_: None, found.whole_limit)
     try:
         for stage, layer in _nearest(view.trace, view.stage, view.layer):
-            if not found.add(_layer(server, view, stage, layer), room):
+            is_there = is_whole(view.trace, stage, layer, found.whole_limit)
+            if not found.add(_layer(server, view, stage, layer, whole=is_there), room):
                 break
             found.places.append((stage, layer))
-        for more in _seen_from_afar(server, view, found.places):
+        for more in _seen_from_afar(server, view, found):
             found.add(more, room)
     finally:
         server.cancel()
     return found
 
 
-def is_whole(trace: Trace, stage: str, layer: int) -> bool:
+def is_whole(trace: Trace, stage: str, layer: int, limit: int = WHOLE_LIMIT) -> bool:
     """Return whether a layer is small enough for all of its numbers."""
+    return _weights(trace, stage, layer) <= limit
+
+
+def _weights(trace: Trace, stage: str, layer: int) -> int:
     site = trace.site(stage, layer)
-    return trace.heads(stage, layer) * site.queries * site.keys <= WHOLE_LIMIT
+    return trace.heads(stage, layer) * site.queries * site.keys
+
+
+def _whole_limit(view: AttentionView, room: int) -> int:
+    """Return the limit that lets the layer shown be there whole, where it fits in `room` bytes."""
+    # Two bytes a weight, in base64, as weighed now and as they are.
+    size = math.ceil(_weights(view.trace, view.stage, view.layer) * 8 / 3) * len({view.weighting, "raw"})
+    return max(WHOLE_LIMIT, _weights(view.trace, view.stage, view.layer) if size <= room * 0.95 else 0)
 
 
 def as_json(value: Any) -> str:
@@ -93,9 +110,9 @@ def _nearest(trace: Trace, stage: str, layer: int) -> list[tuple[str, int]]:
     return sorted(places, key=lambda place: (place[0] != stage, abs(place[1] - layer)))
 
 
-def _layer(server: TileServer, view: AttentionView, stage: str, layer: int) -> Tiles:
+def _layer(server: TileServer, view: AttentionView, stage: str, layer: int, *, whole: bool) -> Tiles:
     """Return the numbers of one layer, as weighed now and as they are; its picture, if it is too long."""
-    if not is_whole(view.trace, stage, layer):
+    if not whole:
         return _packed(server, *_picture_keys(view, stage, layer, _coarsest(view.trace, stage, layer)))
     weightings = dict.fromkeys([view.weighting, "raw"])
     return _packed(server, *(whole_key(stage, layer, weighting) for weighting in weightings))
@@ -111,6 +128,16 @@ def _of_tokens(server: TileServer, view: AttentionView) -> Iterator[Tiles]:
     if (index := view.pinned["key"]) is not None:
         yield _packed(server, {"kind": "column", **place, **hidden, "index": index})
     yield _packed(server, {"kind": "received", **place})
+
+
+def _links(server: TileServer, view: AttentionView) -> Iterator[Tiles]:
+    """Return what links of the layer shown are drawn from, from the beginning on."""
+    site, state = view.trace.site(view.stage, view.layer), view.to_dict()
+    for index in range(math.ceil(min(site.queries, LINKED) / BLOCK)):
+        # Links run down the text: a query is shown beside keys near its own position.
+        start = index * BLOCK // TILE * TILE
+        for first in dict.fromkeys([max(0, start - TILE), start]):
+            yield _packed(server, block_key(state, view.layer, index, first))
 
 
 def _finer(server: TileServer, view: AttentionView) -> Iterator[Tiles]:
@@ -152,24 +179,25 @@ def _places(trace: Trace, stage: str, layer: int, level: int) -> Iterator[tuple[
             yield row, column
 
 
-def _seen_from_afar(
-    server: TileServer, view: AttentionView, places: list[tuple[str, int]]
-) -> Iterator[Tiles]:
-    trace = view.trace
+def _seen_from_afar(server: TileServer, view: AttentionView, found: Packed) -> Iterator[Tiles]:
+    trace, places, limit = view.trace, found.places, found.whole_limit
     for stage, layer in places:
-        if is_whole(trace, stage, layer) and view.show_mask:
+        if is_whole(trace, stage, layer, limit) and view.show_mask:
             places_of = _places(trace, stage, layer, 0)
             keys = [mask_key(stage, layer, view.unit, level=0, row=r, column=c) for r, c in places_of]
             yield _packed(server, *keys)
-    if places and not is_whole(trace, view.stage, view.layer):
+    if places and not is_whole(trace, view.stage, view.layer, limit):
         yield from _of_tokens(server, view)
-        yield from _finer(server, view)
     for stage in dict.fromkeys(stage for stage, _ in places):
         yield _packed(server, measures_key(stage))
     # What is followed through all layers has no heads to be seen small.
     weighting = "raw" if view.weighting in THROUGH else view.weighting
     for stage, layer in places:
         yield _packed(server, thumbnails_key(stage, layer, weighting, THUMBNAIL))
+    if places and not is_whole(trace, view.stage, view.layer, limit):
+        # What is drawn now first.
+        parts = [_finer, _links] if view.mode == "matrix" else [_links, _finer]
+        yield from (tiles for part in parts for tiles in part(server, view))
 
 
 def _packed(server: TileServer, *keys: Key) -> Tiles:

@@ -16,9 +16,10 @@ from jtviz.capture import JtvizError, Trace
 from .bundle import bundle
 from .figures.lettering import written
 from .figures.words import listed
-from .packed import as_json, is_whole, packed
+from .packed import Packed, as_json, is_whole, packed
 from .settings import SETTINGS
 from .shown import Choice
+from .tiles import WHOLE_LIMIT
 
 if TYPE_CHECKING:
     from .attention import AttentionView
@@ -73,18 +74,20 @@ def page(view: AttentionView, budget: int) -> Page:
     program, traits = _program(), as_json(_traits(view))
     bare = len(_html(view.trace, _state(traits, {}), "", program).encode()) + ROOM_FOR_WORDS
     found = packed(view, budget - bare)
+    traits = as_json(_traits(view, found.whole_limit))
     if not found.places:
         least = bare + found.missing
         raise JtvizError(
             f"a page with the front end and the layer shown has {least:,} bytes: pass budget={least} or more."
         )
-    contents = _contents(view.trace, found.places, bare + found.size, budget)
+    contents = _contents(view.trace, found, bare + found.size, budget)
     return Page(_html(view.trace, _state(traits, found.tiles), contents, program), contents)
 
 
-def _traits(view: AttentionView) -> dict[str, Any]:
-    names = ("meta", "stage", "layer", "heads", "pinned", *SETTINGS)
-    return {name: getattr(view, name) for name in names}
+def _traits(view: AttentionView, whole_limit: int = WHOLE_LIMIT) -> dict[str, Any]:
+    names = ("stage", "layer", "heads", "pinned", *SETTINGS)
+    traits = {name: getattr(view, name) for name in names}
+    return {"meta": {**view.meta, "whole_limit": whole_limit}, **traits}
 
 
 def _state(traits: str, tiles: Mapping[str, str]) -> str:
@@ -115,10 +118,10 @@ def _program() -> str:
     return re.sub(r"<(?=/script|!--)", r"<\\", code, flags=re.IGNORECASE)
 
 
-def _contents(trace: Trace, places: list[tuple[str, int]], size: int, budget: int) -> str:
+def _contents(trace: Trace, found: Packed, size: int, budget: int) -> str:
     """Return which layers are in a page and how large it is, as in ``all 6 layers of 3 stages, 412 KB``."""
     count = sum(trace.layers(stage) for stage in trace.stages)
-    stages = len(trace.stages)
+    stages, places = len(trace.stages), found.places
     rest = ""
     if len(places) == count:
         layers = f"all {count} layers" if count > 1 else "the only layer"
@@ -131,7 +134,7 @@ def _contents(trace: Trace, places: list[tuple[str, int]], size: int, budget: in
         layers = ", ".join(parts[:-1]) + " and " * (len(parts) > 1) + parts[-1]
         rest = f"; the others did not fit in {_bytes(budget)}: save with budget="
     pooled = ""
-    if not all(is_whole(trace, *place) for place in places):
+    if not all(is_whole(trace, *place, found.whole_limit) for place in places):
         pooled = ", as pooled pictures: the text is too long for all of its numbers"
     return f"{layers}{pooled}, {_bytes(size)}{rest}"
 

@@ -44,7 +44,13 @@ def mask_key(
 def hiding(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is left out, as a key says it: only what differs from nothing."""
     names = ("hide", "hide_special", "hide_first", "renormalise", "query_span", "key_span")
-    return {name: state[name] for name in names if state[name]}
+    return {name: state[name] for name in names if state.get(name)}
+
+
+def strongest(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how many of the strongest links are kept, as a key says it: only where it is not all."""
+    top_k, top_mass = state.get("top_k", 0), state.get("top_mass", 1)
+    return {**({"top_k": top_k} if top_k > 0 else {}), **({"top_mass": top_mass} if top_mass < 1 else {})}
 
 
 def tile_key(
@@ -64,8 +70,7 @@ def tile_key(
         "combine": state["combine"],
         "unit": state["unit"],
         **hiding(state),
-        **({"top_k": state["top_k"]} if state["top_k"] > 0 else {}),
-        **({"top_mass": state["top_mass"]} if state["top_mass"] < 1 else {}),
+        **strongest(state),
         "level": level,
         "row": row,
         "column": column,
@@ -79,17 +84,30 @@ def pack(server: TileServer, key: Key) -> dict[str, Any] | None:
     return None if "error" in said else {**said, "data": data}
 
 
-def block_key(stage: str, layer: int, weighting: str, index: int) -> dict[str, Any]:
-    """Return the key of sixteen queries and the first keys, as links ask for them while nothing is hidden."""
-    window = {"unit": "token", "index": index, "from": 0, "to": 512}
-    return {"kind": "block", "stage": stage, "layer": layer, "weighting": weighting, **window}
+def block_key(state: Mapping[str, Any], layer: int, index: int, first: int = 0) -> dict[str, Any]:
+    """Return the key of sixteen queries and 512 keys, as links ask for them."""
+    return {
+        "kind": "block",
+        "stage": state["stage"],
+        "layer": layer,
+        "weighting": state.get("weighting", "raw"),
+        "unit": state.get("unit", "token"),
+        **hiding(state),
+        **strongest(state),
+        "index": index,
+        "from": first,
+        "to": first + 512,
+    }
 
 
 def snapshot(server: TileServer, state: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tiles of the first picture by name: a whole layer, or of a long text its beginning."""
     place = (state["stage"], state["layer"], state.get("weighting", "raw"))
     tiles: dict[str, Any] = {}
-    for key in (whole_key(*place), *(block_key(*place, index) for index in range(SIGHT // BLOCK + 1))):
+    for key in (
+        whole_key(*place),
+        *(block_key(state, state["layer"], index) for index in range(SIGHT // BLOCK + 1)),
+    ):
         tile = pack(server, key)
         if tile is not None and sum(len(t["data"]) for t in [*tiles.values(), tile]) <= LIMIT:
             tiles[name_of(key)] = tile

@@ -31,7 +31,7 @@ from .thumbnails import thumbnails
 TILE = 256
 BLOCK = 16
 WHOLE_LIMIT = 2**18
-"""A layer of at most this many weights (heads x queries x keys) is sent whole."""
+"""A layer of at most this many weights (heads x queries x keys) is sent whole to a live view."""
 
 EXACT_LIMIT = 2**15
 """A layer of at most this many weights is sent as float32; a larger one as float16, three digits."""
@@ -96,11 +96,14 @@ class TileServer:
     send : callable, optional
         Takes a message and its buffers: what is exact later goes to ``{op: "tile", name, ...}``, how far it
         is to ``{op: "progress", name, share}``. Left out, everything is exact at once.
+    whole_limit : int
+        A layer of at most this many weights (heads x queries x keys) is sent whole.
     """
 
-    def __init__(self, trace: Trace, send: Send | None = None) -> None:
+    def __init__(self, trace: Trace, send: Send | None = None, whole_limit: int = WHOLE_LIMIT) -> None:
         self._trace = trace
         self._send = send
+        self._whole_limit = whole_limit
         self.source = Source(trace)
         self._shown: dict[Choice, Shown] = {}
         self._tasks: dict[str, Task[Answer]] = {}
@@ -181,7 +184,7 @@ class TileServer:
 
     def _whole(self, key: Key) -> Answer:
         heads, queries, keys = self._size(key)
-        if heads * queries * keys > WHOLE_LIMIT:
+        if heads * queries * keys > self._whole_limit:
             msg = f"a layer of {heads} x {queries} x {keys} weights is sent in tiles, not whole"
             raise ValueError(msg)
         weights = self._weights(key, slice(0, queries))

@@ -440,13 +440,17 @@ def test_a_page_is_never_larger_than_its_budget(tmp_path: Path, budget: int) -> 
 def test_a_page_of_a_long_text_has_its_pictures(tmp_path: Path) -> None:
     trace = random_trace([f"t{i}" for i in range(600)])
     assert not is_whole(trace, "encoder", 0)
-    view = AttentionView(trace, pinned={"query": 5})
-    view.save(tmp_path / "x.html")
+    view = AttentionView(trace, pinned={"query": 5}, mode="matrix")
+    view.save(tmp_path / "x.html", budget=2_000_000)
     html = (tmp_path / "x.html").read_text()
     tiles: dict[str, Any] = {}
     for name, one in state_of(html)["tiles"].items():
         tiles.setdefault(json.loads(name)["kind"], (json.loads(name), one))
-    assert {"tile", "mask", "received", "row", "measures", "thumbnails"} <= {*tiles}
+    assert {"tile", "mask", "received", "row", "measures", "thumbnails", "block"} <= {*tiles}
+    key, tile = tiles["block"]
+    rows, cols = slice(key["index"] * 16, key["index"] * 16 + 16), slice(key["from"], key["to"])
+    near = trace.attention("encoder", layer=0, rows=rows, cols=cols)
+    np.testing.assert_allclose(numbers_of(tile), near, atol=0.51 / 255 * float(near.max()))
     key, tile = tiles["tile"]
     assert (key["level"], key["members"]) == (2, [[0, 0], [0, 1]])
     found = numbers_of(tile)
@@ -458,6 +462,15 @@ def test_a_page_of_a_long_text_has_its_pictures(tmp_path: Path) -> None:
     levels = {json.loads(name).get("level") for name in state_of(html)["tiles"]}
     assert {2, 1, 0} <= levels
     assert "as pooled pictures" in html
+
+
+def test_a_page_has_all_numbers_of_the_layer_shown_where_they_fit(tmp_path: Path) -> None:
+    trace = random_trace([f"t{i}" for i in range(600)])
+    AttentionView(trace, layer=0).save(tmp_path / "x.html")
+    state = state_of((tmp_path / "x.html").read_text())
+    whole = numbers_of(state["tiles"][whole_name("encoder", 0)])
+    np.testing.assert_allclose(whole, trace.attention("encoder", layer=0), rtol=1e-3, atol=1e-6)
+    assert state["traits"]["meta"]["whole_limit"] == 2 * 600 * 600
 
 
 def test_a_frozen_view_is_a_page_in_a_frame_over_a_picture(trace: Trace) -> None:
