@@ -3,6 +3,7 @@
 
 import type { RenderProps } from "@anywidget/types";
 import { signal, untracked } from "@preact/signals-core";
+import baseStyles from "../core/base.css";
 import { h, set, watch } from "../core/dom";
 import { makePage, type Page } from "../core/page";
 import { Selection } from "../core/selection";
@@ -58,7 +59,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   el.dataset["lmSuppressShortcuts"] = "true";
   el.replaceChildren();
   const shadow = (el.shadowRoot ?? el.attachShadow({ mode: "open" })) as ShadowRoot;
-  shadow.replaceChildren(h("style", {}, styles), root);
+  shadow.replaceChildren(h("style", {}, baseStyles + styles), root);
 
   const inner = signal(0);
   const width = signal(0);

@@ -1,0 +1,167 @@
+// Every token against everything explained: one column an output, one row a token that was read.
+
+import { signal } from "@preact/signals-core";
+import { colourAt, css, inkOn } from "../core/colour";
+import { h, onceAFrame, prepare, watch } from "../core/dom";
+import { number } from "../core/words";
+import { choosePart, hover, isAt, type Scene, type Scores, togglePin } from "./scene";
+
+const LEFT = 120;
+const TOP = 72;
+const GAP = 10;
+/** Numbers are written into cells of at least this width. */
+const WRITTEN = 40;
+
+interface Row {
+  side: string;
+  index: number;
+  label: string;
+  y: number;
+}
+
+export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElement {
+  const canvas = h("canvas", { role: "img", "aria-label": "Attribution of each output to each token" });
+  const hovered = signal<{ row: number; part: number } | null>(null);
+  let rows: Row[] = [];
+  let cell = { width: 24, height: 20 };
+
+  const draw = (): void => {
+    if (abort.aborted) return;
+    const parts = scene.parts.peek();
+    const sides = scores.sides();
+    const room = Math.max(60, scene.width.peek() - LEFT);
+    const wide = scene.annotate.peek() ? 52 : 32;
+    cell = { width: Math.max(6, Math.min(wide, Math.floor(room / Math.max(1, parts.length)))), height: 20 };
+    rows = [];
+    let y = TOP;
+    for (const { name, axis } of sides) {
+      if (rows.length) y += GAP;
+      for (let index = 0; index < axis.size; index++, y += cell.height) {
+        rows.push({ side: name, index, label: axis.labels[index] ?? "", y });
+      }
+    }
+    const context = prepare(canvas, LEFT + parts.length * cell.width + 1, y + 1);
+    const { ink } = scene.theme.peek();
+    const ramp = scores.ramp.peek();
+    const font = getComputedStyle(canvas).fontFamily;
+    const all = parts.map((_, part) =>
+      Object.fromEntries(sides.map(({ name }) => [name, scores.of(name, part)])),
+    );
+    let max = 0;
+    for (const part of all)
+      for (const own of Object.values(part)) for (const s of own) max = Math.max(max, Math.abs(s));
+    context.textBaseline = "middle";
+    context.font = `12px ${font}`;
+    const shown = hovered.peek();
+    rows.forEach(({ side, index, label, y: top }, at) => {
+      const axis = sides.find(({ name }) => name === side)?.axis;
+      const isIn = axis && isAt(scene, scene.selection.focus.peek(), side, axis, index);
+      context.fillStyle = css(ink);
+      context.globalAlpha = isIn || shown?.row === at ? 1 : 0.75;
+      context.textAlign = "right";
+      context.fillText(fitted(context, label, LEFT - 10), LEFT - 6, top + cell.height / 2);
+      context.globalAlpha = 1;
+      parts.forEach((__, part) => {
+        const score = all[part]?.[side]?.[index] ?? 0;
+        const colour = colourAt(ramp, max > 0 ? Math.round((255 * Math.abs(score)) / max) : 0, score);
+        context.fillStyle = css(colour);
+        context.fillRect(LEFT + part * cell.width, top, cell.width, cell.height);
+        if (scene.annotate.peek() && cell.width >= WRITTEN) {
+          context.fillStyle = inkOn(colour);
+          context.textAlign = "center";
+          context.font = `10px ${font}`;
+          context.fillText(number(score), LEFT + (part + 0.5) * cell.width, top + cell.height / 2);
+          context.font = `12px ${font}`;
+        }
+      });
+    });
+    parts.forEach(({ name }, part) => {
+      context.save();
+      context.translate(LEFT + (part + 0.5) * cell.width, TOP - 6);
+      context.rotate(-Math.PI / 2);
+      context.textAlign = "left";
+      context.fillStyle = css(ink);
+      context.globalAlpha = part === scene.part.peek() ? 1 : 0.75;
+      if (cell.width >= 11) context.fillText(fitted(context, name, TOP - 10), 0, 0);
+      context.restore();
+    });
+    context.strokeStyle = css(ink);
+    context.globalAlpha = 0.25;
+    for (const { name } of sides) {
+      const own = rows.filter(({ side }) => side === name);
+      const [first, last] = [own[0], own.at(-1)];
+      if (!(first && last)) continue;
+      const height = last.y + cell.height - first.y;
+      context.strokeRect(LEFT + 0.5, first.y + 0.5, parts.length * cell.width - 1, height - 1);
+    }
+    context.globalAlpha = 1;
+    const [top, bottom] = [rows[0]?.y ?? TOP, y];
+    context.strokeRect(
+      LEFT + scene.part.peek() * cell.width + 0.5,
+      top + 0.5,
+      cell.width - 1,
+      bottom - top - 1,
+    );
+  };
+  const again = onceAFrame(draw);
+  watch(abort, () => {
+    scores.max.value;
+    scores.ramp.value;
+    scene.width.value;
+    scene.part.value;
+    scene.annotate.value;
+    scene.unit.value;
+    scene.selection.focus.value;
+    hovered.value;
+    again();
+  });
+  const at = (event: MouseEvent): { row: number; part: number } | null => {
+    const box = canvas.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    const row = rows.findIndex((r) => y >= r.y && y < r.y + cell.height);
+    const part = Math.floor((x - LEFT) / cell.width);
+    return row >= 0 && part < scene.parts.peek().length ? { row, part: Math.max(-1, part) } : null;
+  };
+  const tokenOf = (row: number) => {
+    const found = rows[row];
+    const axis = scores.sides().find(({ name }) => name === found?.side)?.axis;
+    return found && axis ? { side: found.side, index: axis.first(found.index) } : null;
+  };
+  const options = { signal: abort };
+  canvas.addEventListener(
+    "pointermove",
+    (event) => {
+      const found = at(event);
+      hovered.value = found;
+      if (found && found.part >= 0) scene.part.value = found.part;
+      hover(scene, found && tokenOf(found.row));
+    },
+    options,
+  );
+  canvas.addEventListener(
+    "pointerleave",
+    () => {
+      hovered.value = null;
+      hover(scene, null);
+    },
+    options,
+  );
+  canvas.addEventListener(
+    "click",
+    (event) => {
+      const found = at(event);
+      const token = found && tokenOf(found.row);
+      if (found && found.part >= 0) choosePart(scene, found.part);
+      if (token && (found?.part ?? 0) < 0) togglePin(scene, token);
+    },
+    options,
+  );
+  return h("div", { class: "wide grid" }, canvas);
+}
+
+function fitted(context: CanvasRenderingContext2D, text: string, room: number): string {
+  if (context.measureText(text).width <= room) return text;
+  let short = text;
+  while (short.length > 1 && context.measureText(`${short}…`).width > room) short = short.slice(0, -1);
+  return `${short}…`;
+}
