@@ -7,6 +7,7 @@ the same; what the model does with the vectors afterwards is its own. The model 
 
 from __future__ import annotations
 
+import copy
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -98,10 +99,10 @@ class Reading:
         model = self.model
         with (
             self._lock,
-            as_found(model, gradients=gradients, is_compiled=self._is_compiled),
-            _without_weights(model, isolated=gradients),
+            _twin_of(model) as twin,
+            as_found(twin, gradients=gradients, is_compiled=self._is_compiled),
         ):
-            yield Forward(model, self.prepared)
+            yield Forward(twin, self.prepared)
 
 
 class Forward:
@@ -109,6 +110,8 @@ class Forward:
 
     Attributes
     ----------
+    model : nn.Module
+        The model, or its twin: modules of its own on the same weights, which are not differentiated.
     vectors : dict of str to Tensor
         What the model looked up: ``[1, tokens, width]`` for ``"source"`` and, of an encoder-decoder,
         ``"target"``.
@@ -117,7 +120,7 @@ class Forward:
     """
 
     def __init__(self, model: nn.Module, prepared: Prepared) -> None:
-        self._model, self._prepared = model, prepared
+        self.model, self._prepared = model, prepared
         self._calls: dict[str, list[int]] = {}
         self.vectors: dict[str, Tensor] = {}
         self._tables: dict[str, Callable[[Tensor], Tensor]] = {}
@@ -167,12 +170,12 @@ class Forward:
                 args[self._input] = given
             else:
                 kwargs[self._input] = given
-            return self._model(*args, **kwargs)
+            return self.model(*args, **kwargs)
         replaced = {
             call: vectors[side] for side, calls in self._calls.items() if side in vectors for call in calls
         }
         with _Lookups(replaced):
-            return self._model(*args, **kwargs)
+            return self.model(*args, **kwargs)
 
     def _find(self, side: str, ids: Tensor, lookups: _Lookups) -> None:
         alike = [n for n, (seen, _, _) in enumerate(lookups.seen) if _same(seen, ids)]
@@ -181,7 +184,7 @@ class Forward:
             return
         if len({lookups.seen[n][1] for n in own}) > 1:
             raise JtvizError(
-                f"{type(self._model).__name__} looks its tokens up in several tables, so that one vector "
+                f"{type(self.model).__name__} looks its tokens up in several tables, so that one vector "
                 f"does not stand for a token: choose a method by attention."
             )
         self._calls[side] = own
@@ -198,7 +201,7 @@ class Forward:
         found = [(name, value) for name, value in found if not (isinstance(name, str) and "mask" in name)]
         if len(found) != 1 or len(found[0][1]) != 1:
             raise JtvizError(
-                f"what {type(self._model).__name__} reads could not be followed to an embedding of token "
+                f"what {type(self.model).__name__} reads could not be followed to an embedding of token "
                 f"ids: explain one text at a time, or choose a method by attention."
             )
         self._input, value = found[0]
@@ -262,13 +265,26 @@ def _repeated(value: Any, batch: int) -> Any:
 
 
 @contextmanager
-def _without_weights(model: nn.Module, *, isolated: bool) -> Iterator[None]:
-    """Keep gradients away from the weights: nothing is kept for them, which is most of the memory."""
-    wanted = [p for p in model.parameters() if p.requires_grad] if isolated else []
+def _twin_of(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield modules of their own on the same weights, where a model can be copied.
+
+    Whatever happens to them, and in whatever thread, the reader's model has its flags and hooks to itself.
+    No gradient reaches the weights: nothing is kept for them, which is most of the memory.
+    """
+    held = [*model.parameters(), *model.buffers()]
+    shared: dict[int, Any] = {id(tensor): tensor.detach() for tensor in held}
+    try:
+        twin = copy.deepcopy(model, shared)
+    except Exception:  # noqa: BLE001 - what a model holds can be anything; some of it cannot be copied
+        twin = None
+    if twin is not None:
+        yield twin
+        return
+    wanted = [p for p in model.parameters() if p.requires_grad]
     try:
         for parameter in wanted:
             parameter.requires_grad_(False)
-        yield
+        yield model
     finally:
         for parameter in wanted:
             parameter.requires_grad_()

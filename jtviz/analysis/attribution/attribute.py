@@ -171,7 +171,7 @@ class Session:
         """Return what the model returned for the text itself."""
         prepared, trace = self.reading.prepared, self.trace
         return Outcome(
-            model=self.reading.model,
+            model=self.forward.model,
             output=self.forward.output,
             logits=trace.logits if trace.logits is not None and trace.logits.ndim == 2 else None,
             following=prepared.following_ids,
@@ -219,7 +219,7 @@ class Session:
     def cost(self, wanted: Score) -> Cost:
         """Return what one example costs; measured once."""
         if self._cost is None:
-            weights = [*self.reading.model.parameters(), *self.reading.model.buffers()]
+            weights = [*self.forward.model.parameters(), *self.forward.model.buffers()]
             with torch.enable_grad():
                 vectors = self.forward.vectors.values()
                 self._cost = measure(self.function(wanted), *vectors, weights=weights)
@@ -252,7 +252,7 @@ class Session:
             torch.manual_seed(how.seed)
             problem = by_captum.Problem(
                 self.function(wanted, bar),
-                self.reading.model,
+                self.forward.model,
                 vectors,
                 tuple(baseline.vectors.values()),
                 layers,
@@ -306,7 +306,7 @@ class Session:
         def number(output: Any) -> Tensor:
             return wanted.of(output)[0]
 
-        model = self.reading.model
+        model = self.forward.model
         asked = Asked(
             gradients=True, target=number, output="logit", pattern_limit=HookedTransformer.pattern_limit,
             keep_on=None, example=0,
@@ -317,7 +317,7 @@ class Session:
     def _layers(self) -> list[tuple[int, nn.Module]]:
         """Return the module of each block, with the number of the side whose tokens it reads."""
         out: list[tuple[int, nn.Module]] = []
-        modules = dict(self.reading.model.named_modules())
+        modules = dict(self.forward.model.named_modules())
         for number, name in enumerate(self.sides.values()):
             paths = self.trace.block_paths(name)
             if len(set(paths)) != len(paths):
