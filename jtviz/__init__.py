@@ -9,7 +9,7 @@
 
 from . import analysis, demo
 from .capture import HookedTransformer, Trace, from_arrays, hook, load
-from .show import show_attention
+from .show import show_attention, show_gradients
 from .tokens import TokenizerPair, Tokens
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "hook",
     "load",
     "show_attention",
+    "show_gradients",
 ]
 __version__ = "0.1.0"

@@ -12,9 +12,9 @@ from .capture import STAGES, HookedTransformer, Trace, hook
 if TYPE_CHECKING:
     from torch import nn
 
-    from .views import AttentionView
+    from .views import AttentionView, GradientsView
 
-EITHER = "show_attention takes either a model and a text, or trace= of an earlier call."
+EITHER = "{} takes either a model and a text, or trace= of an earlier call."
 
 
 def show_attention(
@@ -100,25 +100,137 @@ def show_attention(
     refuse_unknown(show_attention, {k: v for k, v in settings.items() if k not in SETTINGS}, SETTINGS)
     refuse_other("stage", stage, STAGES)
     refuse_other("mode", mode, MODES)
+    given = {
+        "target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens,
+        "target": target, "output": output,
+    }  # fmt: skip
+    trace = _traced("show_attention", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
+    heads = list(heads) if isinstance(heads, Sequence) else heads
+    choices = {"stage": stage, "layer": layer, "heads": heads, "pinned": pinned, "mode": mode}
+    return AttentionView(trace, spans=spans, **choices, **settings)
+
+
+def show_gradients(
+    model: HookedTransformer | nn.Module | Trace | None = None,
+    text: str | None = None,
+    *,
+    tokenizer: Any = None,
+    target: Any = None,
+    output: str = "logit",
+    against: Any = None,
+    target_text: str | None = None,
+    generate: int | None = None,
+    inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    tokens: Mapping[str, Sequence[str]] | None = None,
+    trace: Trace | None = None,
+    method: str = "integrated_gradients",
+    baseline: str | None = None,
+    n_steps: int = 50,
+    n_samples: int = 25,
+    unit: str = "token",
+    memory: int | None = None,
+    progress: bool | None = None,
+    **settings: Any,
+) -> GradientsView:
+    """Show what a prediction rests on: each token shaded by its score, and the scores as bars.
+
+    Parameters
+    ----------
+    model : HookedTransformer or torch.nn.Module
+        Any PyTorch model with attention in it. A `Trace` may stand here too.
+    text : str
+        The sentence.
+    tokenizer : optional
+        Of Hugging Face or of ``tokenizers``; found by itself where the model knows it.
+    target, output : optional
+        What is explained, as in `HookedTransformer.trace`, and on which scale: ``"logit"``, ``"log_prob"``,
+        ``"prob"`` or ``"loss"``. Left out: the likeliest class; every token of a translation or of what was
+        generated, one column each; what the last token of a text predicts. ``output="loss"`` alone is the
+        loss of the whole answer: against a reference with `target_text`.
+    against : optional
+        A second class or token: why `target` rather than this, the difference of the two numbers.
+    target_text : str, optional
+        A given translation or answer, fed teacher-forced.
+    generate : int, optional
+        How many tokens to generate first.
+    inputs, tokens, trace : optional
+        As in `show_attention`. Views of one trace are linked.
+    method : str
+        One of `jtviz.analysis.METHODS`.
+    baseline : str, optional
+        What an absent token is, as in `jtviz.analysis.attribute`.
+    n_steps, n_samples : int
+        Points on a path, and random samples.
+    unit : {"token", "word"}
+        What is shaded, and what ablation and Shapley sampling replace as one.
+    memory : int, optional
+        Bytes that one batch may take beside the model; a gibibyte if left out.
+    progress : bool, optional
+        Whether to show a bar; where it takes more than two seconds, if left out.
+    **settings
+        ``part``, ``mode`` and ``annotate`` of the view, and ``stage``, ``layer``, ``heads`` and ``pinned``.
+
+    Returns
+    -------
+    GradientsView
+        The strip (``.strip``) and the chart (``.chart``); last in a cell, both are shown.
+
+    Raises
+    ------
+    TypeError
+        For an unknown keyword, or when there is nothing to trace.
+    ValueError
+        For a method, baseline, target or scale that does not exist, or a text that cannot be read.
+
+    Examples
+    --------
+    >>> import jtviz
+    >>> view = jtviz.show_gradients(
+    ...     jtviz.demo.translator(), "I like tea.", target_text="我喜欢茶。", output="loss"
+    ... )
+    >>> [part.score.words for part in view.attributions]
+    ['loss of all']
+    """
+    from .analysis.attribution import MEMORY, How, checked_how, method_named, opened, targets_of
+    from .capture.target import checked_output
+    from .views import AttributionView, GradientsView
+
+    known = ("part", "mode", "annotate", "stage", "layer", "heads", "pinned")
+    refuse_unknown(show_gradients, {k: v for k, v in settings.items() if k not in known}, known)
+    refuse_other("unit", unit, ("token", "word"))
+    checked_output(output)
+    how = How(method_named(method), baseline, n_steps, n_samples, unit=unit, memory=memory or MEMORY)  # type: ignore[arg-type]
+    checked_how(how)
+    given = {"target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens}
+    trace = _traced("show_gradients", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
+    with opened(trace) as session:
+        wanted = [
+            session.score(one, output, against) for one in targets_of(session.outcome(), target, output)
+        ]
+        parts = session.attribute_all(wanted, how, progress=progress)
+    view = AttributionView(trace, parts, how=how, title=text or "", unit=unit, **settings)
+    return GradientsView(view)
+
+
+def _traced(
+    name: str,
+    given: Mapping[str, Any],
+    *,
+    model: HookedTransformer | nn.Module | Trace | None,
+    text: str | None,
+    tokenizer: Any,
+    trace: Trace | None,
+) -> Trace:
+    """Return the trace that a view is of: the one given, or of a model reading a text."""
     if isinstance(model, Trace):
         model, trace = None, model
     if trace is None:
         if model is None:
-            raise TypeError(EITHER)
-        trace = hook(model, tokenizer).trace(
-            text,
-            target_text=target_text,
-            generate=generate,
-            inputs=inputs,
-            tokens=tokens,
-            target=target,
-            output=output,
-        )
-    elif model is not None or text or inputs:
-        raise TypeError(EITHER)
-    heads = list(heads) if isinstance(heads, Sequence) else heads
-    choices = {"stage": stage, "layer": layer, "heads": heads, "pinned": pinned, "mode": mode}
-    return AttentionView(trace, spans=spans, **choices, **settings)
+            raise TypeError(EITHER.format(name))
+        return hook(model, tokenizer).trace(text, **given)
+    if model is not None or text or given["inputs"]:
+        raise TypeError(EITHER.format(name))
+    return trace
 
 
 def refuse_unknown(

@@ -7,7 +7,7 @@ was granted; the model is as it was found, also after an interruption.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from jtviz.capture import HookedTransformer, JtvizError, Trace
+from jtviz.capture.inputs import UNREAD
 from jtviz.capture.part import is_int
 from jtviz.capture.reading import Forward, Reading
 from jtviz.capture.score import Score, score
@@ -144,6 +145,16 @@ def checked_how(how: How) -> None:
             raise JtvizError(f"{name}= is a number, at least 1, not {value!r}.")
 
 
+def targets_of(outcome: Outcome, target: TargetLike, output: str) -> list[TargetLike]:
+    """Return what is explained: the target, or every token of an answer where none is named."""
+    following = list(outcome.following or ())
+    if target is not None or output == "loss" or outcome.answer is None or outcome.logits is None:
+        return [target]
+    rows = range(outcome.answer, min(len(following), len(outcome.logits)))
+    found: list[TargetLike] = [{"row": row} for row in rows if following[row] != UNREAD]
+    return found or [target]
+
+
 class Session:
     """A trace whose model is open: numbers of its output, and what they are attributed to.
 
@@ -239,6 +250,23 @@ class Session:
                 found = self._by_captum(wanted, replace(how, **{name: count}), progress)
             found = _said(found, asked)
         return replace(found, seconds=time.perf_counter() - begin)
+
+    def attribute_all(
+        self, wanted: Sequence[Score], how: How, *, progress: bool | None = None
+    ) -> list[Attribution]:
+        """Attribute several numbers, one after the other, with one bar for all."""
+        if len(wanted) == 1:
+            return [self.attribute(wanted[0], how, progress=progress)]
+        seconds = 0.0
+        if how.method.kind != "attention" and wanted:
+            seconds = self.cost(wanted[0]).seconds * examples(how, self.trace) * len(wanted)
+        found = []
+        words = f"{how.method.label} of {len(wanted)} outputs"
+        with Progress(words, len(wanted), shown=progress, seconds=seconds) as bar:
+            for one in wanted:
+                found.append(self.attribute(one, how, progress=False))
+                bar.advance(1)
+        return found
 
     def _by_captum(self, wanted: Score, how: How, progress: bool | None) -> Attribution:
         method, baseline = how.method, self.baseline(how.baseline)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from jtviz.capture import JtvizError
+from jtviz.capture import JtvizError, Trace
 from jtviz.capture.reading import Forward
 from jtviz.tokens import Tokens
 from jtviz.tokens.codec import codec
@@ -51,6 +51,20 @@ class Baseline:
     name: str
     words: str
     vectors: Mapping[str, Tensor]
+
+
+def offered(trace: Trace) -> tuple[str, ...]:
+    """Return the baselines that the model of a trace has."""
+    if trace.reading is None:
+        return ()
+    tokenizer, ids = trace.reading.tokenizer, trace.reading.prepared.ids
+    sides: tuple[Side, ...] = ("source", "target")
+    return tuple(
+        name
+        for name in BASELINES
+        if name not in _SPELLINGS
+        or (ids and all(_token(tokenizer, name, side) is not None for side in sides if side in ids))
+    )
 
 
 def default_baseline(tokenizer: Any, forward: Forward) -> str:

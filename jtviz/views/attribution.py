@@ -1,0 +1,236 @@
+"""The attribution view. Twin: js/src/views/attribution.ts.
+
+Required: everything drawn is one of the view's `parts`, which can be read from Python; how far the scores
+are from the sum that they promise is sent with them, always.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets as t
+
+from jtviz.analysis.attribution import METHODS, Attribution, How, method_named, opened
+from jtviz.analysis.attribution.baselines import offered
+from jtviz.capture import JtvizError, Trace
+
+from .bundle import bundle
+from .describe import describe
+from .linked import Linked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UNITS = ("token", "word")
+MODES = ("text", "matrix")
+
+
+class AttributionView(Linked):
+    """What a prediction rests on: its tokens, shaded by their scores, and how far these can be trusted.
+
+    Parameters
+    ----------
+    trace : Trace
+        Whose tokens.
+    parts : sequence of Attribution
+        One or more numbers explained, over the tokens of the trace.
+    how : How, optional
+        How they were attributed, for another method or baseline chosen in the view.
+    title : str
+        What was asked, in words.
+    **choices
+        Initial ``stage``, ``layer``, ``heads`` and ``pinned``, which are shared with every other view of
+        the trace, and ``part``, ``unit``, ``mode`` and ``annotate``.
+
+    Raises
+    ------
+    JtvizError
+        If there is nothing to show.
+    traitlets.TraitError
+        If the trace has no such stage, layer, head or token, or a setting has no such value.
+
+    Examples
+    --------
+    >>> import jtviz
+    >>> trace = jtviz.demo.classifier().trace("Man, 60. Has crushing chest pain.")
+    >>> view = AttributionView(trace, [jtviz.analysis.attribute(trace, target="urgent")])
+    >>> view.to_pandas()["score"].sum() > 0
+    True
+    """
+
+    _esm = bundle("attribution")
+
+    meta = t.Dict().tag(sync=True)
+    """Stages and tokens of the trace, the methods and baselines there are."""
+
+    parts = t.List(t.Dict()).tag(sync=True)
+    """What is explained, in words and numbers, but for the scores."""
+
+    scores = t.Bytes().tag(sync=True)
+    """Float32: part by part each side's scores, layer by layer where they are by layer."""
+
+    part = t.Int(0, min=0).tag(sync=True, echo_update=False)
+    """Which part is shown."""
+
+    explained_layer = t.Int(0, min=0).tag(sync=True, echo_update=False)
+    """Which layer's scores are shown, of a method by layer."""
+
+    unit = t.Enum(UNITS, "token").tag(sync=True, echo_update=False)
+    """``"token"`` or ``"word"``: the sum over a word's tokens."""
+
+    mode = t.Enum(MODES, "text").tag(sync=True, echo_update=False)
+    """``"text"``, or ``"matrix"``: one column a part."""
+
+    annotate = t.Bool(default_value=False).tag(sync=True, echo_update=False)
+    """Whether scores are written as numbers, too."""
+
+    method = t.Unicode().tag(sync=True, echo_update=False)
+    """How it is attributed; another one is computed when it is chosen."""
+
+    baseline = t.Unicode().tag(sync=True, echo_update=False)
+    """What an absent token is; another one is computed with when it is chosen."""
+
+    busy = t.Unicode().tag(sync=True)
+    """What is being computed; empty when nothing is."""
+
+    share = t.Float(0.0).tag(sync=True)
+    """How far it is, 0 to 1."""
+
+    problem = t.Unicode().tag(sync=True)
+    """Why what was chosen could not be computed; empty when it could."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        parts: Sequence[Attribution],
+        *,
+        how: How | None = None,
+        title: str = "",
+        **choices: Any,
+    ) -> None:
+        if not parts:
+            raise JtvizError("there is nothing to show: give at least one attribution.")
+        self._how = how or How(parts[0].method)
+        self._found: tuple[Attribution, ...] = tuple(parts)
+        self._working = threading.Lock()
+        meta = describe(trace) | {
+            "methods": [
+                [m.name, m.label, f"{m.words} ({m.source})", m.has_baseline] for m in METHODS.values()
+            ],
+            "baselines": list(offered(trace)),
+            "title": title,
+        }
+        own: dict[str, Any] = {
+            name: choices.pop(name) for name in ("part", "unit", "mode", "annotate") if name in choices
+        }
+        if len(parts) > 1:
+            own.setdefault("mode", "matrix")
+        traits: dict[str, Any] = {"meta": meta, **self._state(), **own}
+        self._begin(trace, choices, lambda _: traits)
+        self.observe(self._choose, ("method", "baseline"))
+
+    def __repr__(self) -> str:
+        """Say in one line what is explained: a saved notebook has this where the widget was."""
+        return f"AttributionView({', '.join(repr(part) for part in self._found[:3])})"
+
+    @property
+    def attributions(self) -> tuple[Attribution, ...]:
+        """The parts, as they are now."""
+        return self._found
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row a token and part: what is explained, side, index, token, word and score."""
+        import pandas as pd
+
+        tables = [part.to_pandas() for part in self._found]
+        for table, part in zip(tables, self._found, strict=True):
+            table.insert(0, "explained", part.score.target.name)
+        return pd.concat(tables, ignore_index=True)
+
+    def show(self, parts: Sequence[Attribution]) -> None:
+        """Show other attributions over the same tokens."""
+        self._found = tuple(parts)
+        with self.hold_sync():
+            for name, value in self._state().items():
+                self.set_trait(name, value)
+            self.part = min(self.part, len(parts) - 1)
+
+    def tell(self, busy: str, share: float = 0.0) -> None:
+        """Say what is being computed, and how far it is."""
+        self.busy, self.share = busy, share
+
+    def _state(self) -> dict[str, Any]:
+        first = self._found[0]
+        return {
+            "parts": [_describe(part) for part in self._found],
+            "scores": _written(self._found),
+            "method": first.method.name,
+            "baseline": first.baseline or self._how.baseline or "",
+        }
+
+    def _choose(self, _: dict[str, Any]) -> None:
+        """Compute what was chosen; what is shown stays where it cannot be."""
+        now = self._found[0]
+        same = self.method == now.method.name and self.baseline in {
+            now.baseline,
+            now.baseline or self.baseline,
+        }
+        # What this view sets itself is no choice, and one computation at a time is enough.
+        if same or not self._working.acquire(blocking=False):
+            return
+        try:
+            self.problem = ""
+            self._how = replace(self._how, method=method_named(self.method), baseline=self.baseline or None)
+            self.tell(f"computing {self._how.method.label} …")
+            found = []
+            with opened(self.trace) as session:
+                for number, part in enumerate(self._found):
+                    found.append(session.attribute(part.score, self._how, progress=False))
+                    self.share = (number + 1) / len(self._found)
+            self.show(found)
+        except JtvizError as error:
+            self.problem = str(error)
+            self.method, self.baseline = now.method.name, now.baseline or self.baseline
+        finally:
+            self.tell("")
+            self._working.release()
+
+
+def _describe(part: Attribution) -> dict[str, Any]:
+    score = part.score
+    stacked = part.by_layer or {}
+    return {
+        "name": score.target.name if score.against is None else f"{score.target.name} − {score.against.name}",
+        "words": score.words,
+        "value": _finite(score.value),
+        "probability": _finite(score.probability),
+        "row": score.target.row,
+        "method": part.method.name,
+        "baseline": part.baseline,
+        "baseline_value": _finite(part.baseline_value),
+        "n_steps": part.n_steps,
+        "delta": _finite(part.delta),
+        "relative_delta": _finite(part.relative_delta),
+        "is_complete": part.is_complete,
+        "is_signed": part.method.is_signed,
+        "notes": list(part.notes),
+        "layers": [len(stacked[side]) if side in stacked else 0 for side in part.tokens],
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    """Return a number that JSON has."""
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def _written(parts: Sequence[Attribution]) -> bytes:
+    rows = []
+    for part in parts:
+        for side in part.tokens:
+            by_layer = (part.by_layer or {}).get(side)
+            rows.append(part.scores[side] if by_layer is None or not len(by_layer) else by_layer.ravel())
+    return np.concatenate(rows).astype("<f4").tobytes()
