@@ -193,7 +193,7 @@ def show_gradients(
     """
     from .analysis.attribution import MEMORY, How, checked_how, method_named, opened, targets_of
     from .capture.target import checked_output
-    from .views import AttributionView, GradientsView
+    from .views.gradients import gradients_view
 
     known = ("part", "mode", "annotate", "stage", "layer", "heads", "pinned")
     refuse_unknown(show_gradients, {k: v for k, v in settings.items() if k not in known}, known)
@@ -207,9 +207,7 @@ def show_gradients(
         wanted = [
             session.score(one, output, against) for one in targets_of(session.outcome(), target, output)
         ]
-        parts = session.attribute_all(wanted, how, progress=progress)
-    view = AttributionView(trace, parts, how=how, title=text or "", unit=unit, **settings)
-    return GradientsView(view)
+        return gradients_view(session, wanted, how, progress, title=text or "", unit=unit, **settings)
 
 
 def _traced(

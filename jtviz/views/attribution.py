@@ -129,6 +129,7 @@ class AttributionView(Linked):
         }
         if len(parts) > 1:
             own.setdefault("mode", "matrix")
+        own["explained_layer"] = max(0, _layers(parts[0]) - 1)
         traits: dict[str, Any] = {"meta": meta, **self._state(), **own}
         self._begin(trace, choices, lambda _: traits)
         self.observe(self._choose, ("method", "baseline"))
@@ -220,6 +221,10 @@ def _describe(part: Attribution) -> dict[str, Any]:
         "notes": list(part.notes),
         "layers": [len(stacked[side]) if side in stacked else 0 for side in part.tokens],
     }
+
+
+def _layers(part: Attribution) -> int:
+    return max(map(len, (part.by_layer or {}).values()), default=0)
 
 
 def _finite(value: float | None) -> float | None:

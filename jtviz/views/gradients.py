@@ -1,21 +1,32 @@
 """An attribution as a token strip and a bar chart below it: what `jtviz.show_gradients` returns.
 
-Required: both show the same, at every moment; without bqplot's chart the strip stands alone.
+Required: both show the same, at every moment; what takes long is there coarse first, and refined in place.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
+
+from jtviz.analysis.attribution import How, Session
+from jtviz.analysis.attribution.progress import SHOWN_FROM
 
 from .attribution import AttributionView
 from .bars import Bars
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from jtviz.analysis import Attribution
+    from jtviz.capture.score import Score
+
+
+COARSE_STEPS, COARSE_SAMPLES = 10, 5
+"""Points and samples that are shown first, where all of them take long."""
 
 
 class GradientsView(ipywidgets.VBox):  # type: ignore[misc]
@@ -36,6 +47,7 @@ class GradientsView(ipywidgets.VBox):  # type: ignore[misc]
 
     def __init__(self, view: AttributionView) -> None:
         self.strip = view
+        self._is_shown = False
         self._bars = Bars(view)
         self.chart = self._bars.figure
         super().__init__([view, self.chart])
@@ -53,8 +65,78 @@ class GradientsView(ipywidgets.VBox):  # type: ignore[misc]
         """Return one row a token and part: what is explained, side, index, token, word and score."""
         return self.strip.to_pandas()
 
+    def _ipython_display_(self) -> None:
+        if self._is_shown:
+            # While it was computed, in the same cell.
+            self._is_shown = False
+            return
+        from IPython.display import display
+
+        display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
+
+    def show_now(self) -> None:
+        """Show it while its cell still runs; at the end of the cell it is not shown once more."""
+        self._ipython_display_()
+        self._is_shown = True
+
     def close(self) -> None:
         """Close both."""
         for child in self.children:
             child.close()
         super().close()
+
+
+def gradients_view(
+    session: Session, wanted: Sequence[Score], how: How, progress: bool | None, **choices: Any
+) -> GradientsView:
+    """Attribute, and return the view; in a notebook it is shown coarse first where it takes long.
+
+    Parameters
+    ----------
+    session : Session
+        The open trace.
+    wanted : sequence of Score
+        What is explained.
+    how : How
+        How to attribute.
+    progress : bool or None
+        Whether to show a progress bar; None: where it takes long.
+    **choices
+        Of `AttributionView`.
+    """
+    coarse = replace(
+        how,
+        n_steps=min(how.n_steps, COARSE_STEPS),
+        n_samples=min(how.n_samples, COARSE_SAMPLES),
+        raise_steps=False,
+    )
+    is_long = session.seconds(wanted, how) > SHOWN_FROM
+    is_refined = (coarse.n_steps, coarse.n_samples) != (how.n_steps, how.n_samples)
+    if not (is_long and is_refined and how.method.has_points and _in_notebook()):
+        parts = session.attribute_all(wanted, how, progress=progress)
+        return GradientsView(AttributionView(session.trace, parts, how=how, **choices))
+    parts = session.attribute_all(wanted, coarse, progress=False)
+    shown = GradientsView(AttributionView(session.trace, parts, how=how, **choices))
+    shown.show_now()
+    view = shown.strip
+    words = f"refining: {how.method.label}, about {session.seconds(wanted, how):.0f} s"
+    try:
+        for number, score in enumerate(wanted):
+            view.tell(words, number / len(wanted))
+            parts[number] = session.attribute(score, how, progress=progress)
+            view.show(parts)
+    except BaseException:
+        view.problem = f"stopped: what was not refined is from {COARSE_STEPS} points"
+        raise
+    finally:
+        view.tell("")
+    return shown
+
+
+def _in_notebook() -> bool:
+    """Whether a cell of a notebook is running, whose output can be added to."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return getattr(get_ipython(), "kernel", None) is not None

@@ -6,8 +6,9 @@ import { h, onceAFrame, prepare, watch } from "../core/dom";
 import { number } from "../core/words";
 import { choosePart, hover, isAt, type Scene, type Scores, togglePin } from "./scene";
 
-const LEFT = 120;
-const TOP = 72;
+/** Room for names, at most. */
+const LONGEST = 160;
+const TALLEST = 96;
 const GAP = 10;
 /** Numbers are written into cells of at least this width. */
 const WRITTEN = 40;
@@ -24,26 +25,36 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
   const hovered = signal<{ row: number; part: number } | null>(null);
   let rows: Row[] = [];
   let cell = { width: 24, height: 20 };
+  let left = 0;
 
   const draw = (): void => {
     if (abort.aborted) return;
     const parts = scene.parts.peek();
     const sides = scores.sides();
-    const room = Math.max(60, scene.width.peek() - LEFT);
+    const font = getComputedStyle(canvas).fontFamily;
+    const ruler = prepare(canvas, 1, 1);
+    ruler.font = `12px ${font}`;
+    const longest = (names: readonly string[]): number =>
+      names.reduce((most, name) => Math.max(most, ruler.measureText(name).width), 0);
+    left = Math.ceil(Math.min(LONGEST, Math.max(...sides.map(({ axis }) => longest(axis.labels))))) + 10;
+    const room = Math.max(60, scene.width.peek() - left - 4);
     const wide = scene.annotate.peek() ? 52 : 32;
     cell = { width: Math.max(6, Math.min(wide, Math.floor(room / Math.max(1, parts.length)))), height: 20 };
+    // Names stand upright where they fit, as those of CJK do.
+    const isUpright = (name: string): boolean => longest([name]) <= cell.width - 2;
+    const across = longest(parts.map(({ name }) => name).filter((name) => !isUpright(name)));
+    const top = Math.ceil(Math.max(10, Math.min(TALLEST, across))) + 10;
     rows = [];
-    let y = TOP;
+    let y = top;
     for (const { name, axis } of sides) {
       if (rows.length) y += GAP;
       for (let index = 0; index < axis.size; index++, y += cell.height) {
         rows.push({ side: name, index, label: axis.labels[index] ?? "", y });
       }
     }
-    const context = prepare(canvas, LEFT + parts.length * cell.width + 1, y + 1);
+    const context = prepare(canvas, left + parts.length * cell.width + 1, y + 1);
     const { ink } = scene.theme.peek();
     const ramp = scores.ramp.peek();
-    const font = getComputedStyle(canvas).fontFamily;
     const all = parts.map((_, part) =>
       Object.fromEntries(sides.map(({ name }) => [name, scores.of(name, part)])),
     );
@@ -53,36 +64,36 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
     context.textBaseline = "middle";
     context.font = `12px ${font}`;
     const shown = hovered.peek();
-    rows.forEach(({ side, index, label, y: top }, at) => {
+    rows.forEach(({ side, index, label, y: above }, at) => {
       const axis = sides.find(({ name }) => name === side)?.axis;
       const isIn = axis && isAt(scene, scene.selection.focus.peek(), side, axis, index);
       context.fillStyle = css(ink);
       context.globalAlpha = isIn || shown?.row === at ? 1 : 0.75;
       context.textAlign = "right";
-      context.fillText(fitted(context, label, LEFT - 10), LEFT - 6, top + cell.height / 2);
+      context.fillText(fitted(context, label, left - 10), left - 6, above + cell.height / 2);
       context.globalAlpha = 1;
       parts.forEach((__, part) => {
         const score = all[part]?.[side]?.[index] ?? 0;
         const colour = colourAt(ramp, max > 0 ? Math.round((255 * Math.abs(score)) / max) : 0, score);
         context.fillStyle = css(colour);
-        context.fillRect(LEFT + part * cell.width, top, cell.width, cell.height);
+        context.fillRect(left + part * cell.width, above, cell.width, cell.height);
         if (scene.annotate.peek() && cell.width >= WRITTEN) {
           context.fillStyle = inkOn(colour);
           context.textAlign = "center";
           context.font = `10px ${font}`;
-          context.fillText(number(score), LEFT + (part + 0.5) * cell.width, top + cell.height / 2);
+          context.fillText(number(score), left + (part + 0.5) * cell.width, above + cell.height / 2);
           context.font = `12px ${font}`;
         }
       });
     });
     parts.forEach(({ name }, part) => {
       context.save();
-      context.translate(LEFT + (part + 0.5) * cell.width, TOP - 6);
-      context.rotate(-Math.PI / 2);
-      context.textAlign = "left";
+      context.translate(left + (part + 0.5) * cell.width, top - (isUpright(name) ? 10 : 6));
+      if (!isUpright(name)) context.rotate(-Math.PI / 2);
+      context.textAlign = isUpright(name) ? "center" : "left";
       context.fillStyle = css(ink);
       context.globalAlpha = part === scene.part.peek() ? 1 : 0.75;
-      if (cell.width >= 11) context.fillText(fitted(context, name, TOP - 10), 0, 0);
+      if (cell.width >= 11) context.fillText(fitted(context, name, TALLEST), 0, 0);
       context.restore();
     });
     context.strokeStyle = css(ink);
@@ -92,16 +103,10 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
       const [first, last] = [own[0], own.at(-1)];
       if (!(first && last)) continue;
       const height = last.y + cell.height - first.y;
-      context.strokeRect(LEFT + 0.5, first.y + 0.5, parts.length * cell.width - 1, height - 1);
+      context.strokeRect(left + 0.5, first.y + 0.5, parts.length * cell.width - 1, height - 1);
     }
     context.globalAlpha = 1;
-    const [top, bottom] = [rows[0]?.y ?? TOP, y];
-    context.strokeRect(
-      LEFT + scene.part.peek() * cell.width + 0.5,
-      top + 0.5,
-      cell.width - 1,
-      bottom - top - 1,
-    );
+    context.strokeRect(left + scene.part.peek() * cell.width + 0.5, top + 0.5, cell.width - 1, y - top - 1);
   };
   const again = onceAFrame(draw);
   watch(abort, () => {
@@ -119,7 +124,7 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
     const box = canvas.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     const row = rows.findIndex((r) => y >= r.y && y < r.y + cell.height);
-    const part = Math.floor((x - LEFT) / cell.width);
+    const part = Math.floor((x - left) / cell.width);
     return row >= 0 && part < scene.parts.peek().length ? { row, part: Math.max(-1, part) } : null;
   };
   const tokenOf = (row: number) => {

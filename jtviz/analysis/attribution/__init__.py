@@ -1,12 +1,12 @@
 """What a prediction rests on: attribution to tokens, and how far it can be trusted."""
 
-from .attribute import How, attribute, checked_how, opened, targets_of
+from .attribute import How, Session, attribute, checked_how, opened, targets_of
 from .attribution import TOLERANCE, Attribution, method_named
 from .baselines import BASELINES
 from .cost import MEMORY
 from .methods import METHODS, Method
 
 __all__ = [
-    "BASELINES", "MEMORY", "METHODS", "TOLERANCE", "Attribution", "How", "Method", "attribute",
+    "BASELINES", "MEMORY", "METHODS", "TOLERANCE", "Attribution", "How", "Method", "Session", "attribute",
     "checked_how", "method_named", "opened", "targets_of",
 ]  # fmt: skip

@@ -251,18 +251,23 @@ class Session:
             found = _said(found, asked)
         return replace(found, seconds=time.perf_counter() - begin)
 
+    def seconds(self, wanted: Sequence[Score], how: How) -> float:
+        """Return how long it will take, about."""
+        if how.method.kind == "attention" or not wanted:
+            return 0.0
+        layers = len(self._layers()) if how.method.kind == "layer" else 1
+        return self.cost(wanted[0]).seconds * examples(how, self.trace) * layers * len(wanted)
+
     def attribute_all(
         self, wanted: Sequence[Score], how: How, *, progress: bool | None = None
     ) -> list[Attribution]:
         """Attribute several numbers, one after the other, with one bar for all."""
         if len(wanted) == 1:
             return [self.attribute(wanted[0], how, progress=progress)]
-        seconds = 0.0
-        if how.method.kind != "attention" and wanted:
-            seconds = self.cost(wanted[0]).seconds * examples(how, self.trace) * len(wanted)
         found = []
         words = f"{how.method.label} of {len(wanted)} outputs"
-        with Progress(words, len(wanted), shown=progress, seconds=seconds) as bar:
+        lasts = self.seconds(wanted, how)
+        with Progress(words, len(wanted), shown=progress, seconds=lasts) as bar:
             for one in wanted:
                 found.append(self.attribute(one, how, progress=False))
                 bar.advance(1)

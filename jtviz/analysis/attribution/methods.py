@@ -35,6 +35,8 @@ class Method:
         Whether a token may speak against the target.
     is_complete : bool
         Whether scores are meant to sum to the difference between the text and the baseline.
+    has_points : bool
+        Whether it is computed from points on a path or random samples: the more, the finer.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Method:
     has_baseline: bool = False
     is_signed: bool = True
     is_complete: bool = False
+    has_points: bool = False
 
 
 _ALL = (
@@ -79,6 +82,7 @@ _ALL = (
         "gradient",
         has_baseline=True,
         is_complete=True,
+        has_points=True,
     ),
     Method(
         "smooth_grad",
@@ -87,6 +91,7 @@ _ALL = (
         "Smilkov et al. 2017",
         "gradient",
         is_signed=False,
+        has_points=True,
     ),
     Method(
         "deep_lift",
@@ -105,6 +110,7 @@ _ALL = (
         "gradient",
         has_baseline=True,
         is_complete=True,
+        has_points=True,
     ),
     Method(
         "layer_conductance",
@@ -114,6 +120,7 @@ _ALL = (
         "layer",
         has_baseline=True,
         is_complete=True,
+        has_points=True,
     ),
     Method(
         "layer_integrated_gradients",
@@ -123,6 +130,7 @@ _ALL = (
         "layer",
         has_baseline=True,
         is_complete=True,
+        has_points=True,
     ),
     Method(
         "occlusion",
@@ -148,6 +156,7 @@ _ALL = (
         "perturbation",
         has_baseline=True,
         is_complete=True,
+        has_points=True,
     ),
     Method(
         "attention_x_gradient",
