@@ -154,8 +154,11 @@ class AttributionView(Linked):
 
     def show(self, parts: Sequence[Attribution]) -> None:
         """Show other attributions over the same tokens."""
+        had, has = _layers(self._found[0]), _layers(parts[0])
         self._found = tuple(parts)
         with self.hold_sync():
+            if has != had:
+                self.explained_layer = max(0, has - 1)
             for name, value in self._state().items():
                 self.set_trait(name, value)
             self.part = min(self.part, len(parts) - 1)

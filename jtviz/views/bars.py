@@ -62,6 +62,7 @@ class Bars:
             layout={"width": "100%", "max_width": "1080px", "height": "240px"},
             fig_margin={"top": 12, "bottom": 76, "left": 68, "right": 12},
             animation_duration=0,
+            display_toolbar=False,
         )
         self._draw()
         view.observe(self._draw, ("parts", "scores", "part", "explained_layer", "unit"))
