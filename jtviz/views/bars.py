@@ -54,7 +54,7 @@ class Bars:
             scale=scales["x"], tick_rotate=-60, tick_style={"text-anchor": "end", "font-size": 12}, **quiet
         )
         self._up = bqplot.Axis(
-            scale=scales["y"], orientation="vertical", label="", label_offset="3.6em", **quiet
+            scale=scales["y"], side="left", label="", label_offset="3.6em", **quiet
         )
         self.figure: bqplot.Figure = bqplot.Figure(
             marks=[self._bars],
