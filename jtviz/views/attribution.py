@@ -6,9 +6,11 @@ are from the sum that they promise is sent with them, always.
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,16 +18,20 @@ import traitlets as t
 
 from jtviz.analysis.attribution import METHODS, Attribution, How, method_named, opened
 from jtviz.analysis.attribution.baselines import offered
+from jtviz.analysis.words import words_of
 from jtviz.capture import JtvizError, Trace
 
+from . import keep
 from .bundle import bundle
 from .describe import describe
+from .keep import with_image
 from .linked import Linked
 
 if TYPE_CHECKING:
     import pandas as pd
 
 UNITS = ("token", "word")
+FIGURES = (".svg", ".png")
 MODES = ("text", "matrix")
 
 
@@ -151,6 +157,65 @@ class AttributionView(Linked):
         for table, part in zip(tables, self._found, strict=True):
             table.insert(0, "explained", part.score.target.name)
         return pd.concat(tables, ignore_index=True)
+
+    def rows(self, part: int) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+        """Return for each side what is called how and its score, by token or word and layer as shown."""
+        found = self._found[part]
+        out: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+        for side, tokens in found.tokens.items():
+            scores = found.scores[side]
+            by_layer = (found.by_layer or {}).get(side)
+            if by_layer is not None and len(by_layer):
+                scores = by_layer[min(self.explained_layer, len(by_layer) - 1)]
+            names, places = words_of(tokens) if self.unit == "word" else (tokens.text, range(len(tokens)))
+            sums = np.zeros(len(names), dtype=np.float64)
+            np.add.at(sums, np.asarray(places), scores)
+            out[side] = (names, sums)
+        return out
+
+    def save(self, path: str | Path, *, theme: str = "light", scale: float = keep.SCALE) -> None:
+        """Save what is shown as a figure: ``.svg`` for vectors, ``.png`` for pixels.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        theme : {"light", "dark"}
+            Its colours.
+        scale : float
+            Pixels of a PNG to a CSS pixel.
+
+        Raises
+        ------
+        JtvizError
+            If the ending is another, the folder is not there, or no font is there for a PNG.
+
+        Examples
+        --------
+        >>> import jtviz, tempfile
+        >>> view = jtviz.show_gradients(jtviz.demo.classifier(), "Man, 60. Has a seizure.").strip
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     view.save(f"{folder}/seizure.svg")
+        """
+        # Imported here: fonts are looked for.
+        from .figures import strip_png, strip_svg
+
+        path = Path(path)
+        keep.refuse(path, theme, scale, FIGURES)
+        drawn = strip_svg(self, theme).encode() if path.suffix.lower() == ".svg" else None
+        keep.write(path, strip_png(self, theme, scale) if drawn is None else drawn)
+
+    def picture(self) -> str | None:
+        """Return a small PNG in base64, for whatever shows a notebook without its widgets."""
+        from .figures import strip_png
+
+        try:
+            return base64.b64encode(strip_png(self, scale=1)).decode()
+        except JtvizError:  # no font: the widget shows all the same
+            return None
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return with_image(super()._repr_mimebundle_(**kwargs), self.picture())
 
     def show(self, parts: Sequence[Attribution]) -> None:
         """Show other attributions over the same tokens."""

@@ -6,6 +6,7 @@ Required: both show the same, at every moment; what takes long is there coarse f
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -15,6 +16,7 @@ from jtviz.analysis.attribution.progress import SHOWN_FROM
 
 from .attribution import AttributionView
 from .bars import Bars
+from .keep import SCALE, with_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +63,10 @@ class GradientsView(ipywidgets.VBox):  # type: ignore[misc]
         """What is shown, part by part."""
         return self.strip.attributions
 
+    def save(self, path: str | Path, *, theme: str = "light", scale: float = SCALE) -> None:
+        """Save the strip as ``.svg`` or ``.png``; see `AttributionView.save`."""
+        self.strip.save(path, theme=theme, scale=scale)
+
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a token and part: what is explained, side, index, token, word and score."""
         return self.strip.to_pandas()
@@ -72,7 +78,7 @@ class GradientsView(ipywidgets.VBox):  # type: ignore[misc]
             return
         from IPython.display import display
 
-        display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
+        display(with_image(self._repr_mimebundle_(), self.strip.picture()), raw=True)  # type: ignore[no-untyped-call]
 
     def show_now(self) -> None:
         """Show it while its cell still runs; at the end of the cell it is not shown once more."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from jtviz.analysis.attribution import METHODS, Session
 from jtviz.capture import JtvizError, Trace
 from jtviz.views import AttributionView, GradientsView, gradients
 from jtviz.views.bars import Bars
+from jtviz.views.figures.colour import hex_of, ramp, ramp_against, shade
 from jtviz.views.selection import selection_of
 
 NOTE = "Ward R7. Man, 60. Has crushing chest pain. No slurred speech."
@@ -201,6 +205,45 @@ def test_an_interruption_leaves_the_coarse_picture_and_says_so(
     assert strip.problem.startswith("stopped")
     assert strip.attributions[0].n_steps == 10
     assert [p.requires_grad for p in jtviz.demo.classifier().model.parameters()] == flags
+
+
+@pytest.mark.parametrize("mode", ["text", "matrix"])
+def test_a_figure_has_every_token_its_colour_and_says_what_it_is(mode: str, tmp_path: Path) -> None:
+    view = jtviz.show_gradients(jtviz.demo.translator(), "I like tea.", n_steps=20)
+    strip = view.strip
+    strip.mode, strip.part = mode, 3
+    view.save(tmp_path / "x.svg")
+    root = ET.fromstring((tmp_path / "x.svg").read_text(encoding="utf-8"))  # noqa: S314 - our own
+    texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    for tokens in strip.trace.tokens.values():
+        assert {*tokens.text} <= {*texts}
+    said = root.find("{http://www.w3.org/2000/svg}desc")
+    assert said is not None
+    assert said.text is not None
+    assert "integrated gradients against pad, 20 points" in said.text
+    fills = [node.get("fill") for node in root.iter("{http://www.w3.org/2000/svg}rect")]
+    scores = strip.rows(3)["encoder"][1] if mode == "text" else None
+    if scores is not None:
+        full = max(np.abs(rows).max() for _, rows in strip.rows(3).values())
+        for score in scores:
+            colours = (ramp_against if score < 0 else ramp)((255, 255, 255), None, dark=False)
+            assert hex_of(shade(colours, abs(score) / full)) in fills
+    else:
+        assert len(fills) == 2 + len(view.attributions) * sum(map(len, strip.trace.tokens.values()))
+
+
+def test_a_notebook_without_widgets_has_a_picture(note: Trace) -> None:
+    view = AttributionView(note, [attribute(note, "rollout")])
+    data = view._repr_mimebundle_()
+    data = data[0] if isinstance(data, tuple) else data
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+
+
+def test_only_figures_can_be_saved(note: Trace, tmp_path: Path) -> None:
+    view = AttributionView(note, [attribute(note, "rollout")])
+    with pytest.raises(JtvizError, match=r"saved as \.svg, \.png, not as"):
+        view.save(tmp_path / "x.pdf")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -296,7 +296,7 @@ def test_what_cannot_be_saved_is_refused_before_any_work(
     trace: Trace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     view = AttentionView(trace)
-    monkeypatch.setattr(keep, "_write", lambda *_: pytest.fail("wrote something"))
+    monkeypatch.setattr(keep, "write", lambda *_: pytest.fail("wrote something"))
     for path, how, words in (
         ("x.pdf", {}, "saved as .svg, .png, .html"),
         ("x", {}, "choose an ending"),
