@@ -18,8 +18,10 @@ import traitlets as t
 
 from jtviz.analysis.attribution import METHODS, Attribution, How, method_named, opened
 from jtviz.analysis.attribution.baselines import offered
+from jtviz.analysis.trust import Trust, trust
 from jtviz.analysis.words import words_of
 from jtviz.capture import JtvizError, Trace
+from jtviz.capture.errors import OutOfRangeError
 
 from . import keep
 from .bundle import bundle
@@ -109,6 +111,9 @@ class AttributionView(Linked):
     problem = t.Unicode().tag(sync=True)
     """Why what was chosen could not be computed; empty when it could."""
 
+    trusted = t.Dict().tag(sync=True)
+    """By the number of the part: what was found when tokens were taken away, in words and figures."""
+
     def __init__(
         self,
         trace: Trace,
@@ -123,12 +128,14 @@ class AttributionView(Linked):
         self._how = how or How(parts[0].method)
         self._found: tuple[Attribution, ...] = tuple(parts)
         self._working = threading.Lock()
+        self.trusts: dict[int, Trust] = {}
         meta = describe(trace) | {
             "methods": [
                 [m.name, m.label, f"{m.words} ({m.source})", m.has_baseline] for m in METHODS.values()
             ],
             "baselines": list(offered(trace)),
             "title": title,
+            "can_check": trace.reading is not None,
         }
         own: dict[str, Any] = {
             name: choices.pop(name) for name in ("part", "unit", "mode", "annotate") if name in choices
@@ -139,6 +146,7 @@ class AttributionView(Linked):
         traits: dict[str, Any] = {"meta": meta, **self._state(), **own}
         self._begin(trace, choices, lambda _: traits)
         self.observe(self._choose, ("method", "baseline"))
+        self.on_msg(self._on_message)
 
     def __repr__(self) -> str:
         """Say in one line what is explained: a saved notebook has this where the widget was."""
@@ -227,6 +235,36 @@ class AttributionView(Linked):
             for name, value in self._state().items():
                 self.set_trait(name, value)
             self.part = min(self.part, len(parts) - 1)
+            self.trusts, self.trusted = {}, {}
+
+    def check(self, part: int | None = None) -> Trust:
+        """Take the tokens of a part away, those scored highest first, and say how far it can be trusted.
+
+        Parameters
+        ----------
+        part : int, optional
+            Which part; the one that is shown if left out.
+
+        Returns
+        -------
+        Trust
+            Also shown in the view.
+
+        Raises
+        ------
+        JtvizError
+            If the model of the trace is gone.
+        OutOfRangeError
+            If there is no such part.
+        """
+        number = self.part if part is None else part
+        if not 0 <= number < len(self._found):
+            raise OutOfRangeError(f"part {number} is not there: parts are 0 to {len(self._found) - 1}.")
+        if number not in self.trusts:
+            found = trust(self.trace, self._found[number], progress=False)
+            self.trusts = {**self.trusts, number: found}
+            self.trusted = {str(i): _trusted(one) for i, one in self.trusts.items()}
+        return self.trusts[number]
 
     def tell(self, busy: str, share: float = 0.0) -> None:
         """Say what is being computed, and how far it is."""
@@ -240,6 +278,17 @@ class AttributionView(Linked):
             "method": first.method.name,
             "baseline": first.baseline or self._how.baseline or "",
         }
+
+    def _on_message(self, _: Any, message: Any, __: list[memoryview]) -> None:
+        if not isinstance(message, dict) or message.get("op") != "trust":
+            return
+        self.tell("taking tokens away …")
+        try:
+            self.check(int(message["part"]))
+        except JtvizError as error:
+            self.problem = str(error)
+        finally:
+            self.tell("")
 
     def _choose(self, _: dict[str, Any]) -> None:
         """Compute what was chosen; what is shown stays where it cannot be."""
@@ -288,6 +337,23 @@ def _describe(part: Attribution) -> dict[str, Any]:
         "is_signed": part.method.is_signed,
         "notes": list(part.notes),
         "layers": [len(stacked[side]) if side in stacked else 0 for side in part.tokens],
+    }
+
+
+def _trusted(found: Trust) -> dict[str, Any]:
+    faith = found.faithfulness
+    figures = [] if faith is None else [
+        ("comprehensiveness", faith.aopc_comprehensiveness),
+        ("sufficiency (low is good)", faith.aopc_sufficiency),
+        ("area under deletion (low is good)", faith.deletion_area),
+        ("area under insertion", faith.insertion_area),
+    ]  # fmt: skip
+    why = "; ".join(found.left_out.values())
+    return {
+        "doubtful": found.is_doubtful,
+        "verdict": why if faith is None else faith.words,
+        "sentences": list(found.sentences),
+        "rows": [[name, float(one), one.mean, one.spread] for name, one in figures],
     }
 
 

@@ -28,12 +28,23 @@ export interface Part {
   layers: number[];
 }
 
+/** What was found when tokens were taken away. */
+export interface Trusted {
+  doubtful: boolean;
+  verdict: string;
+  sentences: string[];
+  /** Name, of these scores, mean and spread of random orders. */
+  rows: [string, number, number, number][];
+}
+
 export interface AttributionMeta extends TraceMeta {
   /** Name, label, plain words, and whether a baseline is used. */
   methods: [string, string, string, boolean][];
   baselines: string[];
   /** What was asked, in words. */
   title: string;
+  /** Whether the model is there to be asked again. */
+  can_check: boolean;
 }
 
 export interface AttributionTraits extends Choices {
@@ -53,4 +64,6 @@ export interface AttributionTraits extends Choices {
   busy: string;
   share: number;
   problem: string;
+  /** By the number of the part. */
+  trusted: Record<string, Trusted>;
 }
