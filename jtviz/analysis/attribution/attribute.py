@@ -176,7 +176,13 @@ class Session:
 
     def score(self, target: TargetLike, output: str, against: TargetLike = None) -> Score:
         """Return what is explained."""
-        return score(self.outcome(), target, output, against)
+        output_of_model = self.forward.output
+        if callable(target):
+            # A reader's own function is asked whether it can be differentiated; nothing else needs that.
+            with torch.enable_grad():
+                given = {side: v.detach().requires_grad_() for side, v in self.forward.vectors.items()}
+                output_of_model = self.forward(given)
+        return score(replace(self.outcome(), output=output_of_model), target, output, against)
 
     def outcome(self) -> Outcome:
         """Return what the model returned for the text itself."""
