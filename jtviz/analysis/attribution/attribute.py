@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from jtviz.capture import HookedTransformer, JtvizError, Trace
+from jtviz.capture.flow import tensors
 from jtviz.capture.inputs import UNREAD
 from jtviz.capture.part import is_int
 from jtviz.capture.reading import Forward, Reading
@@ -239,7 +240,10 @@ class Session:
             weights = [*self.forward.model.parameters(), *self.forward.model.buffers()]
             with torch.enable_grad():
                 vectors = self.forward.vectors.values()
-                self._cost = measure(self.function(wanted), *vectors, weights=weights)
+                found = measure(self.function(wanted), *vectors, weights=weights)
+            # What the model returns (logits, which can be most of it) is there too, and then its gradient.
+            returned = sum(tensor.nbytes for tensor in tensors(self.forward.output))
+            self._cost = replace(found, nbytes=found.nbytes + 2 * returned)
         return self._cost
 
     def attribute(self, wanted: Score, how: How, *, progress: bool | None = None) -> Attribution:
