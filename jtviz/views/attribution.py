@@ -18,7 +18,7 @@ import traitlets as t
 
 from jtviz.analysis.attribution import METHODS, Attribution, How, method_named, opened
 from jtviz.analysis.attribution.baselines import offered
-from jtviz.analysis.trust import Trust, trust
+from jtviz.analysis.trust import Faithfulness, Trust, trust
 from jtviz.analysis.words import words_of
 from jtviz.capture import JtvizError, Trace
 from jtviz.capture.errors import OutOfRangeError
@@ -351,10 +351,19 @@ def _trusted(found: Trust) -> dict[str, Any]:
     why = "; ".join(found.left_out.values())
     return {
         "doubtful": found.is_doubtful,
-        "verdict": why if faith is None else faith.words,
+        "verdict": why if faith is None else _short(faith),
         "sentences": list(found.sentences),
         "rows": [[name, float(one), one.mean, one.spread] for name, one in figures],
     }
+
+
+def _short(faith: Faithfulness) -> str:
+    """Return the verdict without its figures, which are in the table."""
+    lost = faith.aopc_comprehensiveness
+    return (
+        f"{lost.verdict.split(' (')[0]}: without the tokens scored highest, the {faith.measure} loses "
+        f"{lost.value:.3g}; without as many at random, {lost.mean:.3g}"
+    )
 
 
 def _layers(part: Attribution) -> int:

@@ -14,14 +14,13 @@ export function trust(
   traits: Model<AttributionTraits>,
   abort: AbortSignal,
 ): HTMLElement {
-  const mark = h("span", { class: "mark" });
   const head = h("span", {});
   const ask = press(
     "take tokens away, and see",
     () => traits.send({ op: "trust", part: scene.part.peek() }),
     abort,
   );
-  const line = h("div", { class: "line", role: "group", "aria-label": "Faithfulness" }, mark, head, ask);
+  const line = h("div", { class: "line", role: "group", "aria-label": "Faithfulness" }, head, ask);
   const list = h("ul", { class: "notes" });
   const body = h("tbody");
   const table = h(
@@ -44,9 +43,8 @@ export function trust(
     ask.hidden = found !== undefined || !scene.meta.can_check;
     more.hidden = found === undefined;
     set(line, "data-state", found ? (found.doubtful ? "bad" : "good") : undefined);
-    mark.textContent = found ? (found.doubtful ? "⚠" : "✓") : "";
     head.textContent = found
-      ? found.verdict
+      ? `${found.doubtful ? "⚠" : "✓"} ${found.verdict}`
       : scene.meta.can_check
         ? "not checked yet whether these are what it rests on"
         : "";
