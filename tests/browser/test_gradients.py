@@ -113,6 +113,7 @@ def test_another_method_is_computed_when_it_is_chosen_and_its_worth_is_said(
     expect(row.get_by_role("cell").first).to_have_text(number(lost))
     expect(strip.get_by_role("table", name="Rank correlation of methods")).to_be_visible()
     opened.picture("gradients-trust", opened.output(0))
+    opened.picture("gradients-curves", opened.output(0).locator(".widget-vbox .widget-vbox"))
 
     strip.get_by_label("Method").select_option(label="DeepLift")
     expect(worth).to_have_attribute("data-state", "bad")
