@@ -80,6 +80,7 @@ def _words(orders: int) -> str:
 
     return (
         '<div style="margin-left:72px;font-size:12px;line-height:20px;color:gray">'
-        f"{line(DELETION, 'highest scores taken away first')}{line(INSERTION, 'highest scores put back first')}"
+        f"{line(DELETION, 'highest scores taken away first')}"
+        f"{line(INSERTION, 'highest scores put back first')}"
         f"dashed: {orders} random orders, mean and one standard deviation</div>"
     )
