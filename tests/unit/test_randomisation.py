@@ -19,9 +19,8 @@ from jtviz.analysis import randomisation
 from jtviz.analysis.attribution import by_attention
 from jtviz.analysis.trust import cascade
 from jtviz.capture import JtvizError
+from tests.unit.trusted import NOTE
 from tests.zoo.families import FAMILIES, Family
-
-NOTE = "Man, 60. Has crushing chest pain. No sore throat. Lives alone."
 
 
 def state(model: nn.Module) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
@@ -13,6 +14,7 @@ from jtviz.analysis import Attribution, attribute
 
 VALUES = (0.0, 2.0, -1.0, 0.5, 3.0, 0.25, 1.0)
 """What each token of the vocabulary adds to the logit."""
+NOTE = "Man, 60. Has crushing chest pain. No sore throat. Lives alone."
 IDS = (1, 2, 3, 4, 5)
 
 
@@ -44,3 +46,7 @@ def trace(ids: tuple[int, ...] = IDS) -> jtviz.Trace:
 
 def attributed(method: str = "input_x_gradient", output: str = "logit") -> Attribution:
     return attribute(trace(), method, target="yes", output=output, baseline="zero")
+
+
+def negated(attribution: Attribution) -> Attribution:
+    return replace(attribution, scores={side: -row for side, row in attribution.scores.items()})
