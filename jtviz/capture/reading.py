@@ -122,6 +122,7 @@ class Forward:
     def __init__(self, model: nn.Module, prepared: Prepared) -> None:
         self.model, self._prepared = model, prepared
         self._calls: dict[str, list[int]] = {}
+        self._transposed: set[int] = set()
         self.vectors: dict[str, Tensor] = {}
         self._tables: dict[str, Callable[[Tensor], Tensor]] = {}
         self._input: str | int | None = None
@@ -172,7 +173,11 @@ class Forward:
                 kwargs[self._input] = given
             return self.model(*args, **kwargs)
         replaced = {
-            call: vectors[side] for side, calls in self._calls.items() if side in vectors for call in calls
+            # Some models (XLNet) read [tokens, batch].
+            call: vectors[side].transpose(0, 1) if call in self._transposed else vectors[side]
+            for side, calls in self._calls.items()
+            if side in vectors
+            for call in calls
         }
         with _Lookups(replaced):
             return self.model(*args, **kwargs)
@@ -188,6 +193,8 @@ class Forward:
                 f"does not stand for a token: choose a method by attention."
             )
         self._calls[side] = own
+        length = ids.numel()
+        self._transposed.update(n for n in own if lookups.seen[n][0].shape == (length, 1) and length > 1)
         _, _, table = lookups.seen[own[0]]
         self.vectors[side] = lookups.results[own[0]].detach().clone().reshape(1, ids.numel(), -1)
         self._tables[side] = table
