@@ -292,7 +292,6 @@ class Session:
         words = f"{method.label}: {cost.words(count * max(1, len(layers)), how.memory)}"
         lasts = cost.seconds * count * max(1, len(layers))
         with Progress(words, count * max(1, len(layers)), shown=progress, seconds=lasts) as bar:
-            torch.manual_seed(how.seed)
             problem = by_captum.Problem(
                 self.function(wanted, bar),
                 self.forward.model,
@@ -306,7 +305,7 @@ class Session:
                 how.window,
                 how.noise,
             )
-            with torch.set_grad_enabled(method.kind != "perturbation"):
+            with by_captum.seeded(how.seed), torch.set_grad_enabled(method.kind != "perturbation"):
                 parts = by_captum.RUN[method.name](problem)
         found = dict(zip(self.sides.values(), (_numbers(part) for part in parts), strict=True))
         stacked = {side: rows for side, rows in found.items() if rows.ndim == 2}
