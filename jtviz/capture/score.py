@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .flow import tensors
 from .inputs import UNREAD
-from .target import Outcome, Target, TargetLike
+from .target import Outcome, Target, TargetLike, precise
 
 Pick = Callable[[Any], Tensor]
 """Takes what a model returned to the logits ``[batch, choices]`` that a target is one of."""
@@ -122,7 +122,7 @@ def chosen(
     """
 
     def of(output_of_model: Any) -> Tensor:
-        scaled = scale(pick(output_of_model).float(), output, independent=independent)
+        scaled = scale(precise(pick(output_of_model)), output, independent=independent)
         return scaled[:, index] if against is None else scaled[:, index] - scaled[:, against]
 
     return of
@@ -173,7 +173,7 @@ def _whole_loss(outcome: Outcome) -> Callable[[Any], Tensor]:
     known: Sequence[int] = list(outcome.following or ())[first:]
 
     def of(output: Any) -> Tensor:
-        logits = first_logits(output)[:, first : first + len(known)].float()
+        logits = precise(first_logits(output)[:, first : first + len(known)])
         ids = torch.tensor(known[: logits.shape[1]], device=logits.device).expand(len(logits), -1)
         losses = F.cross_entropy(logits.transpose(1, 2), ids, ignore_index=UNREAD, reduction="none")
         return losses.sum(1) / ids.ne(UNREAD).sum(1)

@@ -22,7 +22,7 @@ from jtviz.capture.inputs import UNREAD
 from jtviz.capture.part import is_int
 from jtviz.capture.reading import Forward, Reading
 from jtviz.capture.score import Score, score
-from jtviz.capture.target import Outcome, TargetLike, checked_output
+from jtviz.capture.target import Outcome, TargetLike, checked_output, precise
 
 from . import by_attention, by_captum
 from .attribution import TOLERANCE, Attribution, method_named
@@ -407,7 +407,7 @@ def examples(how: How, trace: Trace) -> int:
 
 
 def _numbers(part: Tensor) -> np.ndarray:
-    return part.detach().cpu().float().numpy()
+    return precise(part.detach().cpu()).numpy()
 
 
 def _said(found: Attribution, asked: int) -> Attribution:
