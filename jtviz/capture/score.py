@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .errors import JtvizError
 from .flow import tensors
 from .inputs import UNREAD
 from .target import Outcome, Target, TargetLike, precise
@@ -77,11 +78,13 @@ def score(outcome: Outcome, target: TargetLike, output: str, against: TargetLike
     Raises
     ------
     JtvizError
-        If the model predicts nothing of this kind.
+        If the model predicts nothing of this kind, or there is nothing that `against` could be compared with.
     OutOfRangeError
         If there is no such class, row or token.
     """
     named, _ = outcome.score(target, output)
+    if against is not None and named.index is None:
+        raise JtvizError("against= is a second token or class: name the first with target=.")
     if named.output == "function":
         return Score(named, None, None, _each(target))
     if named.index is None:

@@ -280,7 +280,7 @@ def _known_warnings() -> Iterator[None]:
     """Captum warns of what is meant here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Setting forward, backward hooks and attributes.*")
-        warnings.filterwarnings("ignore", message=".*internal_batch_size.*")
+        warnings.filterwarnings("ignore", message=".*internal.batch.size.*")
         warnings.filterwarnings("ignore", message=".*backward hooks.*")
         yield
 
