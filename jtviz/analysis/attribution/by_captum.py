@@ -155,9 +155,9 @@ def by_layer(problem: Problem, name: str) -> Scores:
         "layer_conductance": _attr().LayerConductance,
         "layer_integrated_gradients": _attr().LayerIntegratedGradients,
     }[name]
-    for side, module in problem.layers:
-        with _known_warnings():
-            parts = maker(problem.function, module).attribute(
+    for side, block in problem.layers:
+        with _known_warnings(), _stream(block) as stream:
+            parts = maker(problem.function, stream).attribute(
                 problem.vectors,
                 problem.baselines,
                 n_steps=problem.n_steps,
@@ -169,6 +169,32 @@ def by_layer(problem: Problem, name: str) -> Scores:
         torch.stack(rows) if rows else vectors.new_zeros((0, vectors.shape[1]))
         for rows, vectors in zip(found, problem.vectors, strict=True)
     )
+
+
+@contextmanager
+def _stream(block: nn.Module) -> Iterator[nn.Module]:
+    """Yield a module that what a block hands on goes through.
+
+    Blocks return it alone, or in a tuple with what Captum cannot take (None) or should not (the position
+    bias of T5).
+    """
+    passed = nn.Identity()
+
+    def through(_: nn.Module, __: Any, output: Any) -> Any:
+        if isinstance(output, Tensor):
+            return passed(output)
+        if isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
+            return type(output)([passed(output[0]), *output[1:]])
+        raise JtvizError(
+            f"{type(block).__name__} returns neither a tensor nor one in front: choose a method that is not "
+            f"by layer."
+        )
+
+    handle = block.register_forward_hook(through)
+    try:
+        yield passed
+    finally:
+        handle.remove()
 
 
 def feature_ablation(problem: Problem) -> Scores:
