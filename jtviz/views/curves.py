@@ -60,7 +60,9 @@ def curves(found: Faithfulness) -> bqplot.Figure:
         )  # fmt: skip
     quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
     axes = [
-        bqplot.Axis(scale=scales["x"], label="share of the tokens", tick_format=".0%", label_offset="2.8em", **quiet),
+        bqplot.Axis(
+            scale=scales["x"], label="share of the tokens", tick_format=".0%", label_offset="2.8em", **quiet
+        ),
         bqplot.Axis(scale=scales["y"], side="left", label=found.measure, label_offset="3.6em", **quiet),
     ]
     return bqplot.Figure(

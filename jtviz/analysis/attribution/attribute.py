@@ -85,7 +85,8 @@ def attribute(
         A second class, or a token for the same row: the difference of the two numbers is explained.
     baseline : str, optional
         What an absent token is: ``"pad"``, ``"mask"``, ``"zero"``, ``"mean"``, or a text of one's own with
-        as many tokens. Padding where the model has it, zero otherwise. Special tokens stay.
+        as many tokens. Left out: padding, where the model has it, else the mean; zero where no tokens are
+        read. Special tokens stay.
     n_steps : int
         Points on the path from the baseline, of integrated gradients and the methods by layer.
     n_samples : int
