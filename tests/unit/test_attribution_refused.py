@@ -53,10 +53,10 @@ def watched(*, copyable: bool = True) -> tuple[HookedTransformer, list[int], lis
 def test_an_interruption_leaves_the_model_as_found(method: str, after: int, *, copyable: bool) -> None:
     hooked, passes, at = watched(copyable=copyable)
     hooked.model.train()
-    trace = hooked.trace(NOTE)
-    wanted = attribute(trace, method, **FEW).scores["encoder"]
     before = state(hooked.model)
     numbers = repr(np.random.get_state())  # noqa: NPY002 - Captum draws from it
+    trace = hooked.trace(NOTE)
+    wanted = attribute(trace, method, **FEW).scores["encoder"]
     last = len(passes)
     attribute(trace, method, **FEW)
     at.append(len(passes) + min(after, len(passes) - last))
