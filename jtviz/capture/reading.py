@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -124,7 +124,7 @@ class Forward:
         self._calls: dict[str, list[int]] = {}
         self._transposed: set[int] = set()
         self.vectors: dict[str, Tensor] = {}
-        self._tables: dict[str, Callable[[Tensor], Tensor]] = {}
+        self._tables: dict[str, _Table] = {}
         self._input: str | int | None = None
         with torch.no_grad(), _Lookups() as lookups:
             self.output = model(*prepared.args, **prepared.kwargs)
@@ -155,10 +155,9 @@ class Forward:
         """Return the mean ``[width]`` over the vocabulary of a side, else over what was read."""
         with torch.no_grad():
             table = self._tables.get(side)
-            size = getattr(table, "size", None)
-            if table is None or size is None:
+            if table is None:
                 return self.vectors[side][0].mean(0)
-            return table(torch.arange(size, device=self.vectors[side].device)).mean(0)
+            return table.mean()
 
     def __call__(self, vectors: Vectors) -> Any:
         """Run the model on a batch of vectors; sides that are left out are read as they are."""
@@ -254,10 +253,13 @@ class _Table:
 
     def __init__(self, weight: Tensor) -> None:
         self._weight = weight
-        self.size = len(weight)
 
     def __call__(self, ids: Tensor) -> Tensor:
         return F.embedding(ids.to(self._weight.device), self._weight).detach()
+
+    def mean(self) -> Tensor:
+        """Return the mean ``[width]``, without a copy of what can be the largest matrix of a model."""
+        return self._weight.detach().mean(0)
 
 
 def _same(seen: Tensor, ids: Tensor) -> bool:
