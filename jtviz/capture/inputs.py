@@ -19,6 +19,7 @@ from .errors import JtvizError, OutOfRangeError
 from .flow import tensors
 from .generation import decoder_begin, generate_ids
 from .part import is_int
+from .patches import Patches
 from .structure import accepts, device_of, is_encoder_decoder, is_hugging_face, longest, parameters
 
 UNREAD = -100
@@ -53,6 +54,8 @@ class Prepared:
         The reader's own names for the tokens of each side.
     ids : mapping
         The token ids among the arguments, by ``"source"`` and ``"target"``.
+    patches : Patches or None
+        How a picture among the arguments is cut into tokens, known once it was read.
     """
 
     args: tuple[Any, ...] = ()
@@ -66,6 +69,7 @@ class Prepared:
     answer: int | None = None
     names: Mapping[str, Tokens] = field(default_factory=dict)
     ids: dict[str, Tensor] = field(default_factory=dict)
+    patches: Patches | None = None
 
 
 def prepare_text(
