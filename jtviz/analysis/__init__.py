@@ -2,6 +2,7 @@
 
 from .alignment import Alignment, align
 from .attribution import METHODS, Attribution, Method, attribute
+from .explain import TASKS, Explanation, Task
 from .heads import LEAST, MEASURES, FoundHead, HeadMeasures, find_heads, head_measures
 from .products import Products, products
 from .scores import RepeatScores, repeat_scores
@@ -14,15 +15,18 @@ __all__ = [
     "LONGEST",
     "MEASURES",
     "METHODS",
+    "TASKS",
     "WEIGHTINGS",
     "Alignment",
     "Attribution",
+    "Explanation",
     "FoundHead",
     "HeadMeasures",
     "Method",
     "Products",
     "Relevance",
     "RepeatScores",
+    "Task",
     "WordAttention",
     "align",
     "attribute",
