@@ -132,6 +132,7 @@ def show_gradients(
     n_samples: int = 25,
     unit: str = "token",
     memory: int | None = None,
+    check: bool = True,
     progress: bool | None = None,
     **settings: Any,
 ) -> GradientsView:
@@ -168,6 +169,9 @@ def show_gradients(
         What is shaded, and what ablation and Shapley sampling replace as one.
     memory : int, optional
         Bytes that one batch may take beside the model; a gibibyte if left out.
+    check : bool
+        Whether to take the tokens away, those scored highest first, and say how far the scores can be
+        trusted (`jtviz.analysis.trust`). Of several outputs, each is checked when the reader asks for it.
     progress : bool, optional
         Whether to show a bar; where it takes more than two seconds, if left out.
     **settings
@@ -210,7 +214,9 @@ def show_gradients(
         wanted = [
             session.score(one, output, against) for one in targets_of(session.outcome(), target, output)
         ]
-        return gradients_view(session, wanted, how, progress, title=text or "", unit=unit, **settings)
+        return gradients_view(
+            session, wanted, how, progress=progress, check=check, title=text or "", unit=unit, **settings
+        )
 
 
 @overload

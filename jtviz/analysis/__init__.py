@@ -7,6 +7,18 @@ from .heads import LEAST, MEASURES, FoundHead, HeadMeasures, find_heads, head_me
 from .products import Products, products
 from .scores import RepeatScores, repeat_scores
 from .through import LONGEST, Relevance, relevance, rollout
+from .trust import (
+    Agreement,
+    Faithfulness,
+    Randomisation,
+    Sensitivity,
+    Trust,
+    agreement,
+    baseline_sensitivity,
+    faithfulness,
+    randomisation,
+    trust,
+)
 from .weighted import WEIGHTINGS, weighted
 from .words import WordAttention, by_words
 
@@ -17,25 +29,35 @@ __all__ = [
     "METHODS",
     "TASKS",
     "WEIGHTINGS",
+    "Agreement",
     "Alignment",
     "Attribution",
     "Explanation",
+    "Faithfulness",
     "FoundHead",
     "HeadMeasures",
     "Method",
     "Products",
+    "Randomisation",
     "Relevance",
     "RepeatScores",
+    "Sensitivity",
     "Task",
+    "Trust",
     "WordAttention",
+    "agreement",
     "align",
     "attribute",
+    "baseline_sensitivity",
     "by_words",
+    "faithfulness",
     "find_heads",
     "head_measures",
     "products",
+    "randomisation",
     "relevance",
     "repeat_scores",
     "rollout",
+    "trust",
     "weighted",
 ]

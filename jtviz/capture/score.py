@@ -36,12 +36,16 @@ class Score:
         Of the target, whatever the scale; None where it is no choice among several.
     of : callable
         Takes what the model returned for a batch to ``[batch]``.
+    chance : callable or None
+        The same for the probability; of a difference the share of the target in the two. None where there
+        is none.
     """
 
     target: Target
     against: Target | None
     probability: float | None
     of: Callable[[Any], Tensor]
+    chance: Callable[[Any], Tensor] | None = None
 
     @property
     def value(self) -> float:
@@ -81,15 +85,22 @@ def score(outcome: Outcome, target: TargetLike, output: str, against: TargetLike
     if named.output == "function":
         return Score(named, None, None, _each(target))
     if named.index is None:
-        return Score(named, None, None, _whole_loss(outcome))
+        loss = _whole_loss(outcome)
+        # One over the perplexity: the geometric mean of the probabilities of all tokens.
+        return Score(named, None, None, loss, lambda output: loss(output).neg().exp())
     other = None
     if against is not None:
         same_row: Any = against if named.row is None else {"row": named.row, "token": against}
         other, _ = outcome.score(same_row, output)
     pick = _row(named.row)
-    chance = outcome.score(_again(named), "prob")[0].value
+    probability = outcome.score(_again(named), "prob")[0].value
+    second = None if other is None else other.index
     return Score(
-        named, other, chance, chosen(pick, named.index, output, None if other is None else other.index)
+        named,
+        other,
+        probability,
+        chosen(pick, named.index, output, second),
+        share(pick, named.index, second),
     )
 
 
@@ -115,6 +126,20 @@ def chosen(
         return scaled[:, index] if against is None else scaled[:, index] - scaled[:, against]
 
     return of
+
+
+def share(
+    pick: Pick, index: int, against: int | None = None, *, independent: bool = False
+) -> Callable[[Any], Tensor]:
+    """Return the function that takes a model's output to one choice's probability, ``[batch]``.
+
+    Against another choice it is the share in the two, ``p / (p + q)``: a probability too, which rises and
+    falls with the difference of the two logits.
+    """
+    if against is None:
+        return chosen(pick, index, "prob", independent=independent)
+    difference = chosen(pick, index, "log_prob", against, independent=independent)
+    return lambda output: difference(output).sigmoid()
 
 
 def scale(logits: Tensor, output: str, *, independent: bool = False) -> Tensor:

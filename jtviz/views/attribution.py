@@ -6,9 +6,11 @@ are from the sum that they promise is sent with them, always.
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,16 +18,25 @@ import traitlets as t
 
 from jtviz.analysis.attribution import METHODS, Attribution, How, method_named, opened
 from jtviz.analysis.attribution.baselines import offered
+from jtviz.analysis.trust import Trust, trust
+from jtviz.analysis.words import words_of
 from jtviz.capture import JtvizError, Trace
+from jtviz.capture.errors import OutOfRangeError
 
+from . import keep
 from .bundle import bundle
 from .describe import describe
+from .keep import with_image
 from .linked import Linked
+from .trusted import trusted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 UNITS = ("token", "word")
+FIGURES = (".svg", ".png")
+QUICK = 0.5
+"""Seconds that an attribution may take for others to be computed beside it without being asked for."""
 MODES = ("text", "matrix")
 
 
@@ -103,6 +114,9 @@ class AttributionView(Linked):
     problem = t.Unicode().tag(sync=True)
     """Why what was chosen could not be computed; empty when it could."""
 
+    trusted = t.Dict().tag(sync=True)
+    """By the number of the part: what was found when tokens were taken away, in words and figures."""
+
     def __init__(
         self,
         trace: Trace,
@@ -117,12 +131,14 @@ class AttributionView(Linked):
         self._how = how or How(parts[0].method)
         self._found: tuple[Attribution, ...] = tuple(parts)
         self._working = threading.Lock()
+        self.trusts: dict[int, Trust] = {}
         meta = describe(trace) | {
             "methods": [
                 [m.name, m.label, f"{m.words} ({m.source})", m.has_baseline] for m in METHODS.values()
             ],
             "baselines": list(offered(trace)),
             "title": title,
+            "can_check": trace.reading is not None,
         }
         own: dict[str, Any] = {
             name: choices.pop(name) for name in ("part", "unit", "mode", "annotate") if name in choices
@@ -133,6 +149,7 @@ class AttributionView(Linked):
         traits: dict[str, Any] = {"meta": meta, **self._state(), **own}
         self._begin(trace, choices, lambda _: traits)
         self.observe(self._choose, ("method", "baseline"))
+        self.on_msg(self._on_message)
 
     def __repr__(self) -> str:
         """Say in one line what is explained: a saved notebook has this where the widget was."""
@@ -152,13 +169,113 @@ class AttributionView(Linked):
             table.insert(0, "explained", part.score.target.name)
         return pd.concat(tables, ignore_index=True)
 
+    def rows(self, part: int) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+        """Return for each side what is called how and its score, by token or word and layer as shown."""
+        found = self._found[part]
+        out: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+        for side, tokens in found.tokens.items():
+            scores = found.scores[side]
+            by_layer = (found.by_layer or {}).get(side)
+            if by_layer is not None and len(by_layer):
+                scores = by_layer[min(self.explained_layer, len(by_layer) - 1)]
+            names, places = words_of(tokens) if self.unit == "word" else (tokens.text, range(len(tokens)))
+            sums = np.zeros(len(names), dtype=np.float64)
+            np.add.at(sums, np.asarray(places), scores)
+            out[side] = (names, sums)
+        return out
+
+    def save(self, path: str | Path, *, theme: str = "light", scale: float = keep.SCALE) -> None:
+        """Save what is shown as a figure: ``.svg`` for vectors, ``.png`` for pixels.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        theme : {"light", "dark"}
+            Its colours.
+        scale : float
+            Pixels of a PNG to a CSS pixel.
+
+        Raises
+        ------
+        JtvizError
+            If the ending is another, the folder is not there, or no font is there for a PNG.
+
+        Examples
+        --------
+        >>> import jtviz, tempfile
+        >>> view = jtviz.show_gradients(jtviz.demo.classifier(), "Man, 60. Has a seizure.").strip
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     view.save(f"{folder}/seizure.svg")
+        """
+        # Imported here: fonts are looked for.
+        from .figures import strip_png, strip_svg
+
+        path = Path(path)
+        keep.refuse(path, theme, scale, FIGURES)
+        drawn = strip_svg(self, theme).encode() if path.suffix.lower() == ".svg" else None
+        keep.write(path, strip_png(self, theme, scale) if drawn is None else drawn)
+
+    def picture(self) -> str | None:
+        """Return a small PNG in base64, for whatever shows a notebook without its widgets."""
+        from .figures import strip_png
+
+        try:
+            return base64.b64encode(strip_png(self, scale=1)).decode()
+        except JtvizError:  # no font: the widget shows all the same
+            return None
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return with_image(super()._repr_mimebundle_(**kwargs), self.picture())
+
     def show(self, parts: Sequence[Attribution]) -> None:
         """Show other attributions over the same tokens."""
+        had, has = _layers(self._found[0]), _layers(parts[0])
         self._found = tuple(parts)
         with self.hold_sync():
+            if has != had:
+                self.explained_layer = max(0, has - 1)
             for name, value in self._state().items():
                 self.set_trait(name, value)
             self.part = min(self.part, len(parts) - 1)
+            self.trusts, self.trusted = {}, {}
+
+    def check(self, part: int | None = None, *, compare: bool | None = None) -> Trust:
+        """Take the tokens of a part away, those scored highest first, and say how far it can be trusted.
+
+        Parameters
+        ----------
+        part : int, optional
+            Which part; the one that is shown if left out.
+        compare : bool, optional
+            Whether to attribute by other methods and from other baselines, too; if left out, where the part
+            itself took less than `QUICK` seconds.
+
+        Returns
+        -------
+        Trust
+            Also shown in the view.
+
+        Raises
+        ------
+        JtvizError
+            If the model of the trace is gone.
+        OutOfRangeError
+            If there is no such part.
+        """
+        number = self.part if part is None else part
+        if not 0 <= number < len(self._found):
+            raise OutOfRangeError(f"part {number} is not there: parts are 0 to {len(self._found) - 1}.")
+        known = self.trusts.get(number)
+        one = self._found[number]
+        if compare is None:
+            compare = one.seconds < QUICK if known is None else known.agreement is not None
+        if known is None or (compare and known.agreement is None):
+            is_sensitive = compare and one.method.has_baseline
+            found = trust(self.trace, one, sensitivity=is_sensitive, agreement=compare, progress=False)
+            self.trusts = {**self.trusts, number: found}
+            self.trusted = {str(i): trusted(found) for i, found in self.trusts.items()}
+        return self.trusts[number]
 
     def tell(self, busy: str, share: float = 0.0) -> None:
         """Say what is being computed, and how far it is."""
@@ -172,6 +289,17 @@ class AttributionView(Linked):
             "method": first.method.name,
             "baseline": first.baseline or self._how.baseline or "",
         }
+
+    def _on_message(self, _: Any, message: Any, __: list[memoryview]) -> None:
+        if not isinstance(message, dict) or message.get("op") != "trust":
+            return
+        self.tell("comparing methods and baselines …" if message.get("compare") else "taking tokens away …")
+        try:
+            self.check(int(message["part"]), compare=message.get("compare"))
+        except JtvizError as error:
+            self.problem = str(error)
+        finally:
+            self.tell("")
 
     def _choose(self, _: dict[str, Any]) -> None:
         """Compute what was chosen; what is shown stays where it cannot be."""

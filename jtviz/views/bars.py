@@ -6,6 +6,7 @@ is pinned, here and in every view of the trace, and the other way round.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,15 +54,14 @@ class Bars:
         self._across = bqplot.Axis(
             scale=scales["x"], tick_rotate=-60, tick_style={"text-anchor": "end", "font-size": 12}, **quiet
         )
-        self._up = bqplot.Axis(
-            scale=scales["y"], orientation="vertical", label="", label_offset="3.6em", **quiet
-        )
+        self._up = bqplot.Axis(scale=scales["y"], side="left", label="", label_offset="3.6em", **quiet)
         self.figure: bqplot.Figure = bqplot.Figure(
             marks=[self._bars],
             axes=[self._across, self._up],
             layout={"width": "100%", "max_width": "1080px", "height": "240px"},
             fig_margin={"top": 12, "bottom": 76, "left": 68, "right": 12},
             animation_duration=0,
+            display_toolbar=False,
         )
         self._draw()
         view.observe(self._draw, ("parts", "scores", "part", "explained_layer", "unit"))
@@ -72,16 +72,9 @@ class Bars:
         view = self._view
         part = view.attributions[view.part]
         labels, numbers, places = [], [], []
-        for side, tokens in part.tokens.items():
-            scores = part.scores[side]
-            if part.by_layer is not None and len(part.by_layer.get(side, ())):
-                rows = part.by_layer[side]
-                scores = rows[min(view.explained_layer, len(rows) - 1)]
-            names, at = words_of(tokens) if view.unit == "word" else (tokens.text, range(len(tokens)))
-            sums = np.zeros(len(names))
-            np.add.at(sums, np.asarray(at), scores)
+        for side, (names, sums) in view.rows(view.part).items():
             first: dict[int, int] = {}
-            for token, place in enumerate(at):
+            for token, place in enumerate(self._words(side)):
                 first.setdefault(place, token)
             labels += list(names)
             numbers += sums.tolist()
@@ -114,10 +107,13 @@ class Bars:
 
     def _holds(self, place: tuple[str, int], pins: set[tuple[str, int]]) -> bool:
         """Whether a pinned token is the one of a bar, or of its word."""
-        if self._view.unit == "token":
-            return place in pins
-        _, at = words_of(self._view.trace.tokens[place[0]])
+        at = self._words(place[0])
         return any(side == place[0] and at[index] == at[place[1]] for side, index in pins)
+
+    def _words(self, side: str) -> Sequence[int]:
+        """Return for each token the place of its bar's word; of itself, where bars are tokens."""
+        tokens = self._view.trace.tokens[side]
+        return words_of(tokens)[1] if self._view.unit == "word" else range(len(tokens))
 
     def _pin(self, change: dict[str, Any]) -> None:
         if self._is_following:

@@ -6,6 +6,7 @@ Required: both show the same, at every moment; what takes long is there coarse f
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -15,6 +16,8 @@ from jtviz.analysis.attribution.progress import SHOWN_FROM
 
 from .attribution import AttributionView
 from .bars import Bars
+from .curves import curves
+from .keep import SCALE, with_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from jtviz.analysis import Attribution
+    from jtviz.analysis.trust import Faithfulness
     from jtviz.capture.score import Score
 
 
@@ -48,9 +52,12 @@ class GradientsView(ipywidgets.VBox):  # type: ignore[misc]
     def __init__(self, view: AttributionView) -> None:
         self.strip = view
         self._is_shown = False
+        self._drawn: Faithfulness | None = None
         self._bars = Bars(view)
         self.chart = self._bars.figure
         super().__init__([view, self.chart])
+        view.observe(self._draw_curves, ("trusted", "part"))
+        self._draw_curves()
 
     def __repr__(self) -> str:
         """Say in one line what is explained: a saved notebook has this where the widget was."""
@@ -60,6 +67,19 @@ class GradientsView(ipywidgets.VBox):  # type: ignore[misc]
     def attributions(self) -> tuple[Attribution, ...]:
         """What is shown, part by part."""
         return self.strip.attributions
+
+    def _draw_curves(self, _: Any = None) -> None:
+        """Show the curves of the part that is shown, where it was checked."""
+        checked = self.strip.trusts.get(self.strip.part)
+        faith = None if checked is None else checked.faithfulness
+        if faith is self._drawn:
+            return
+        self._drawn = faith
+        self.children = (self.strip, self.chart, *([] if faith is None else [curves(faith)]))
+
+    def save(self, path: str | Path, *, theme: str = "light", scale: float = SCALE) -> None:
+        """Save the strip as ``.svg`` or ``.png``; see `AttributionView.save`."""
+        self.strip.save(path, theme=theme, scale=scale)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a token and part: what is explained, side, index, token, word and score."""
@@ -72,7 +92,7 @@ class GradientsView(ipywidgets.VBox):  # type: ignore[misc]
             return
         from IPython.display import display
 
-        display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
+        display(with_image(self._repr_mimebundle_(), self.strip.picture()), raw=True)  # type: ignore[no-untyped-call]
 
     def show_now(self) -> None:
         """Show it while its cell still runs; at the end of the cell it is not shown once more."""
@@ -87,7 +107,13 @@ class GradientsView(ipywidgets.VBox):  # type: ignore[misc]
 
 
 def gradients_view(
-    session: Session, wanted: Sequence[Score], how: How, progress: bool | None, **choices: Any
+    session: Session,
+    wanted: Sequence[Score],
+    how: How,
+    *,
+    progress: bool | None,
+    check: bool,
+    **choices: Any,
 ) -> GradientsView:
     """Attribute, and return the view; in a notebook it is shown coarse first where it takes long.
 
@@ -101,6 +127,8 @@ def gradients_view(
         How to attribute.
     progress : bool or None
         Whether to show a progress bar; None: where it takes long.
+    check : bool
+        Whether to take tokens away at once; of several parts, that waits until it is asked for.
     **choices
         Of `AttributionView`.
     """
@@ -114,7 +142,10 @@ def gradients_view(
     is_refined = (coarse.n_steps, coarse.n_samples) != (how.n_steps, how.n_samples)
     if not (is_long and is_refined and how.method.has_points and _in_notebook()):
         parts = session.attribute_all(wanted, how, progress=progress)
-        return GradientsView(AttributionView(session.trace, parts, how=how, **choices))
+        whole = GradientsView(AttributionView(session.trace, parts, how=how, **choices))
+        if check and len(parts) == 1:
+            whole.strip.check()
+        return whole
     parts = session.attribute_all(wanted, coarse, progress=False)
     shown = GradientsView(AttributionView(session.trace, parts, how=how, **choices))
     shown.show_now()
@@ -125,6 +156,9 @@ def gradients_view(
             view.tell(words, number / len(wanted))
             parts[number] = session.attribute(score, how, progress=progress)
             view.show(parts)
+        if check and len(parts) == 1:
+            view.tell("taking tokens away …")
+            view.check()
     except BaseException:
         view.problem = f"stopped: what was not refined is from {COARSE_STEPS} points"
         raise

@@ -28,12 +28,31 @@ export interface Part {
   layers: number[];
 }
 
+/** What was found when tokens were taken away. */
+export interface Trusted {
+  doubtful: boolean;
+  verdict: string;
+  sentences: string[];
+  /** Each row has its name first. */
+  tables: {
+    title: string;
+    columns: string[];
+    rows: [string, ...(number | null)[]][];
+    /** Decimals; as everywhere if null. */
+    digits: number | null;
+  }[];
+  /** Whether other methods and baselines were asked, too. */
+  compared: boolean;
+}
+
 export interface AttributionMeta extends TraceMeta {
   /** Name, label, plain words, and whether a baseline is used. */
   methods: [string, string, string, boolean][];
   baselines: string[];
   /** What was asked, in words. */
   title: string;
+  /** Whether the model is there to be asked again. */
+  can_check: boolean;
 }
 
 export interface AttributionTraits extends Choices {
@@ -53,4 +72,6 @@ export interface AttributionTraits extends Choices {
   busy: string;
   share: number;
   problem: string;
+  /** By the number of the part. */
+  trusted: Record<string, Trusted>;
 }

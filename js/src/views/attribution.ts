@@ -8,6 +8,7 @@ import { grid } from "../attribution/grid";
 import { outputs } from "../attribution/outputs";
 import { type Scene, Scores, sidesOf } from "../attribution/scene";
 import { listen, strip } from "../attribution/strip";
+import { trust } from "../attribution/trust";
 import type { AttributionMeta, AttributionTraits } from "../attribution/types";
 import baseStyles from "../core/base.css";
 import { css } from "../core/colour";
@@ -68,6 +69,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     body,
     legend(scores, gone),
     gauge(scores, gone),
+    trust(scene, synced(traits, "trusted", gone), traits, gone),
     statusLine(scene, scores, root, gone),
     progress(traits, gone),
   );

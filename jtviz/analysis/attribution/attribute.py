@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from jtviz.capture import HookedTransformer, JtvizError, Trace
+from jtviz.capture.flow import tensors
 from jtviz.capture.inputs import UNREAD
 from jtviz.capture.part import is_int
 from jtviz.capture.reading import Forward, Reading
@@ -176,7 +177,13 @@ class Session:
 
     def score(self, target: TargetLike, output: str, against: TargetLike = None) -> Score:
         """Return what is explained."""
-        return score(self.outcome(), target, output, against)
+        output_of_model = self.forward.output
+        if callable(target):
+            # A reader's own function is asked whether it can be differentiated; nothing else needs that.
+            with torch.enable_grad():
+                given = {side: v.detach().requires_grad_() for side, v in self.forward.vectors.items()}
+                output_of_model = self.forward(given)
+        return score(replace(self.outcome(), output=output_of_model), target, output, against)
 
     def outcome(self) -> Outcome:
         """Return what the model returned for the text itself."""
@@ -233,7 +240,10 @@ class Session:
             weights = [*self.forward.model.parameters(), *self.forward.model.buffers()]
             with torch.enable_grad():
                 vectors = self.forward.vectors.values()
-                self._cost = measure(self.function(wanted), *vectors, weights=weights)
+                found = measure(self.function(wanted), *vectors, weights=weights)
+            # What the model returns (logits, which can be most of it) is there too, and then its gradient.
+            returned = sum(tensor.nbytes for tensor in tensors(self.forward.output))
+            self._cost = replace(found, nbytes=found.nbytes + 2 * returned)
         return self._cost
 
     def attribute(self, wanted: Score, how: How, *, progress: bool | None = None) -> Attribution:

@@ -97,14 +97,17 @@ def make_baseline(name: str, forward: Forward, tokens: Mapping[str, Tokens], tok
     for side, own in forward.vectors.items():
         of: Side = "target" if side == "target" else "source"
         vector = _vector(name, forward, of, tokens[side], tokenizer)
-        kept = torch.tensor(tokens[side].special, device=own.device)[None, :, None]
-        # The first token that a decoder reads starts it, whatever it is called.
-        if side == "target":
-            kept[:, 0] = True
+        kept = torch.tensor(stays(side, tokens[side]), device=own.device)[None, :, None]
         if name not in BASELINES and side == "source":
             kept = torch.zeros_like(kept)
         vectors[side] = torch.where(_wide(kept, own), own, vector.to(own.dtype).expand_as(own)).detach()
     return Baseline(name, _WORDS.get(name, f"the text “{name}”"), vectors)
+
+
+def stays(side: str, tokens: Tokens) -> list[bool]:
+    """Return whether each token of a side (``"source"`` or ``"target"``) stays whatever the baseline."""
+    # The first token that a decoder reads starts it, whatever it is called.
+    return [special or (side == "target" and i == 0) for i, special in enumerate(tokens.special)]
 
 
 def _vector(name: str, forward: Forward, side: Side, tokens: Tokens, tokenizer: Any) -> Tensor:
