@@ -344,7 +344,7 @@ def explain(
     texts = given if context is None else [(question, context) for question in given]
     request = Request(
         None, target, against, output, target_text, generate, labels, hypothesis or HYPOTHESIS, image,
-        tokenizer if image is not None else None, inputs, tokens,
+        tokenizer or getattr(model, "image_processor", None), inputs, tokens,
     )  # fmt: skip
     hooked = hook(model, None if image is not None else tokenizer)
     if isinstance(text, list):

@@ -627,3 +627,84 @@ def test_the_same_explanation_is_a_widget_linked_with_other_views() -> None:
     assert view.attributions == found.parts
     shown = found._repr_mimebundle_()
     assert {"text/html", "text/plain", "application/vnd.jupyter.widget-view+json"} <= set(shown)
+
+
+TRUSTED: list[tuple[str, str, dict[str, Any]]] = [
+    ("Bert", "ForSequenceClassification", {"text": TEXT}),
+    ("Bert", "ForSequenceClassification", {"text": (QUESTION, CONTEXT), "target": [0, 1]}),
+    ("Bert", "ForQuestionAnswering", {"text": QUESTION, "context": CONTEXT}),
+    ("Bert", "ForTokenClassification", {"text": TEXT, "target": "cat"}),
+    ("Bert", "ForMaskedLM", {"text": "the [MASK] sat"}),
+    ("Bart", "ForConditionalGeneration", {"text": TEXT, "target_text": "a dog"}),
+    ("ViT", "ForImageClassification", {"image": torch.ones(3, 16, 16)}),
+]
+
+
+@pytest.mark.parametrize(("family", "head", "asked"), TRUSTED)
+def test_how_far_each_part_can_be_trusted_comes_with_it(
+    family: str, head: str, asked: dict[str, Any]
+) -> None:
+    tokenizer = None if family == "ViT" else words()
+    found = jtviz.explain(build(family, head), tokenizer=tokenizer, **asked)
+    assert found.trust is not None
+    assert [one.attribution for one in found.trust] == list(found.parts)
+    for one in found:
+        assert one.trust is not None
+        faith = one.trust[0].faithfulness
+        assert faith is not None, one.trust[0].left_out
+        # With nothing taken away, it is the model's own probability.
+        assert float(faith.deletion[0]) == pytest.approx(one.probability, abs=PROBABILITY)
+        assert "random order" in one.to_html()
+
+
+def test_a_function_of_the_output_is_explained_of_any_model() -> None:
+    model = build("Bert", "Model")
+    given = encoded(model, TEXT)
+
+    def first(output: Any) -> Tensor:
+        number: Tensor = output.last_hidden_state[0, 0, 0]
+        return number
+
+    found = jtviz.explain(model, TEXT, tokenizer=words(), target=first, trust=False)
+    steps = found.parts[0].n_steps
+    compared(found, by_hand(model, given, lambda out: out.last_hidden_state[:, 0, 0], steps, KEPT))
+    assert (found.task, found.names, found.probability) == ("function", ("first",), None)
+
+
+def test_what_a_model_writes_is_explained_token_by_token() -> None:
+    model = build("GPT2", "LMHeadModel")
+    tokenizer = words(with_marks=False)
+    found = jtviz.explain(model, "the cat", tokenizer=tokenizer, generate=3, trust=False)
+    ids = torch.tensor([tokenizer("the cat")["input_ids"]])
+    wanted: list[int] = []
+    for _ in range(3):
+        wanted.append(
+            int(model(torch.cat([ids, torch.tensor([wanted], dtype=torch.long)], 1)).logits[0, -1].argmax())
+        )
+    assert [target(one).index for one in found] == wanted
+    assert [target(one).row for one in found] == [1, 2, 3]
+
+
+def test_the_embedded_models_are_explained_without_being_told_their_task() -> None:
+    pairs = [
+        (jtviz.demo.classifier(), "Man, 60. Has crushing chest pain.", "sequence-classification"),
+        (jtviz.demo.induction(), "a b c d a b c", "next-token"),
+        (jtviz.demo.translator(), "I like tea.", "translation"),
+    ]
+    for model, text, task in pairs:
+        found = jtviz.explain(model, text, trust=False)
+        assert found.task == task
+        assert all(part.is_complete for part in found.parts)
+
+
+def test_labels_read_one_by_one_are_widgets_one_below_the_other() -> None:
+    names = {0: "contradiction", 1: "entailment"}
+    model = build("Bert", "ForSequenceClassification", id2label=names)
+    found = jtviz.explain(model, TEXT, tokenizer=words(), labels=["cat", "dog"])
+    try:
+        view = found.view()
+    except ImportError:
+        pytest.skip("the front end is not built")
+    assert [child.attributions for child in view.children] == [(part,) for part in found.parts]
+    assert [sorted(child.trusts) for child in view.children] == [[0], [0]]
+    assert "text/html" in found._repr_mimebundle_()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from jtviz.capture.score import Pick, Score, chosen, scale
+from jtviz.capture.score import Pick, Score, chosen, scale, share
 from jtviz.capture.target import Target
 
 
@@ -75,6 +75,7 @@ def choice(
         None if against is None else target(against),
         float(chances[index]),
         chosen(pick, index, output, against, independent=independent),
+        share(pick, index, against, independent=independent),
     )
 
 
@@ -84,6 +85,6 @@ def named(score: Score) -> str:
     return mine if score.against is None else f"{mine} − {score.against.name}"
 
 
-def share(probability: float | None) -> str:
+def chance(probability: float | None) -> str:
     """Return a probability in brackets, as ``(93.1%)``."""
     return "" if probability is None else f" ({probability:.1%})"

@@ -11,7 +11,7 @@ from jtviz.capture.classes import class_logits, class_names
 from jtviz.capture.score import Score, first_logits
 
 from ..attribution.attribute import Session
-from .choice import Found, choice, named, share
+from .choice import Found, chance, choice, named
 from .request import Request
 
 LIKELY = 0.5
@@ -24,14 +24,14 @@ def of_classes(session: Session, request: Request) -> Found:
         return _of_number(session, request)
     scores = [session.score(target, request.output, request.against) for target in request.targets]
     likeliest = session.score(None, "prob")
-    return _found(scores, f"{likeliest.target.name}{share(likeliest.probability)}")
+    return _found(scores, f"{likeliest.target.name}{chance(likeliest.probability)}")
 
 
 def of_labels(session: Session, request: Request) -> Found:
     """Explain each label that is given, or those named, where labels do not exclude each other."""
     names = class_names(session.forward.model) or ()
     chances = first_logits(session.forward.output)[0].detach().float().sigmoid().tolist()
-    likely = [i for i, chance in enumerate(chances) if chance > LIKELY]
+    likely = [i for i, one in enumerate(chances) if one > LIKELY]
     wanted = [_index(session, target) for target in request.targets]
     if request.target is None:
         wanted = likely or [max(range(len(chances)), key=chances.__getitem__)]
@@ -43,7 +43,7 @@ def of_labels(session: Session, request: Request) -> Found:
         )
         for index in wanted
     ]  # fmt: skip
-    said = ", ".join(f"{names[i]}{share(chances[i])}" for i in likely)
+    said = ", ".join(f"{names[i]}{chance(chances[i])}" for i in likely)
     return _found(scores, said or f"no label above {LIKELY:.0%}")
 
 

@@ -17,7 +17,7 @@ from jtviz.capture.classes import class_names
 from jtviz.capture.score import first_logits
 
 from ..attribution.attribute import Session
-from .choice import Found, share
+from .choice import Found, chance
 from .request import Request
 
 
@@ -76,4 +76,4 @@ def likeliest(labels: Sequence[str], logits: Sequence[float]) -> str:
     """
     shares = torch.tensor(logits, dtype=torch.float64).softmax(0)
     best = int(shares.argmax())
-    return f"{labels[best]}{share(float(shares[best]))}"
+    return f"{labels[best]}{chance(float(shares[best]))}"

@@ -6,10 +6,8 @@ own, so that padding changes no number; the model is as it was found, also after
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from jtviz.capture import HookedTransformer, JtvizError, Trace
 from jtviz.capture.inputs import Text
@@ -17,6 +15,7 @@ from jtviz.capture.inputs import Text
 from ..attribution.attribute import How, Session, opened
 from ..attribution.attribution import Attribution
 from ..attribution.progress import Progress
+from ..trust import trust as trust_in
 from .choice import Found, named
 from .entailment import entailment_of, likeliest, logit_of, of_label, wanted_labels
 from .explanation import Explanation
@@ -44,10 +43,15 @@ def explained(
             name, found = _found(session, request, name)
             parts = session.attribute_all(found.scores, how, progress=progress) if found.scores else []
         traces = [trace] * len(parts)
-    worth = tuple(_trusted(t, part, how) for t, part in zip(traces, parts, strict=True)) if trust else ()
+    worth = None
+    if trust:
+        worth = tuple(
+            trust_in(trace, part, unit=how.unit, memory=how.memory, seed=how.seed, progress=False)
+            for trace, part in zip(traces, parts, strict=True)
+        )
     return Explanation(
         name, request.text, found.prediction, found.names, tuple(parts), tuple(traces), how,
-        worth if worth and None not in worth else None,
+        worth,
     )  # fmt: skip
 
 
@@ -131,12 +135,3 @@ def _by_entailment(
             bar.advance(1)
     found = Found(tuple(wanted), (), likeliest(list(dict.fromkeys(labels)), logits))
     return found, [parts[label] for label in wanted], [traces[label] for label in wanted]
-
-
-def _trusted(trace: Trace, part: Attribution, how: How) -> Any:
-    """Return how far an attribution can be trusted, None where that is not part of this jtviz."""
-    try:
-        module = importlib.import_module("jtviz.analysis.trust")
-    except ModuleNotFoundError:
-        return None
-    return module.trust(trace, part, memory=how.memory, seed=how.seed, progress=False)

@@ -15,6 +15,7 @@ from jtviz.capture.inputs import Text
 
 from ..attribution.attribute import How
 from ..attribution.attribution import Attribution
+from ..trust import Trust
 from .page import html
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Explanation:
     parts: tuple[Attribution, ...]
     traces: tuple[Trace, ...]
     how: How
-    trust: tuple[Any, ...] | None = None
+    trust: tuple[Trust, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -208,17 +209,24 @@ class Explanation:
         """
         # Imported here: views are made of analyses, and only this method goes the other way.
         from jtviz.views.attribution import AttributionView
+        from jtviz.views.trusted import trusted
+
+        def made(trace: Trace, explained: Explanation, title: str) -> AttributionView:
+            view = AttributionView(trace, explained.parts, how=self.how, title=title)
+            view.trusts = dict(enumerate(explained.trust or ()))
+            view.trusted = {str(number): trusted(found) for number, found in view.trusts.items()}
+            return view
 
         if not self.parts:
             raise JtvizError(f"there is nothing to show: {self.prediction}.")
         if len({id(trace) for trace in self.traces}) == 1:
-            return AttributionView(self.traces[0], self.parts, how=self.how, title=self._title)
+            return made(self.traces[0], self, self._title)
         import ipywidgets
 
         return ipywidgets.VBox(
             [
-                AttributionView(trace, [part], how=self.how, title=f"{self._title}: {name}")
-                for trace, part, name in zip(self.traces, self.parts, self.names, strict=True)
+                made(trace, one, f"{self._title}: {name}")
+                for trace, one, name in zip(self.traces, self, self.names, strict=True)
             ]
         )
 

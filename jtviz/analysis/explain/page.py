@@ -37,9 +37,11 @@ def html(found: Explanation, *, unit: str, normalise: bool, annotate: bool) -> s
         patches = getattr(found.traces[number].reading, "prepared", None)
         columns = getattr(getattr(patches, "patches", None), "columns", None)
         parts.append(_part(name, part, unit, columns, normalise=normalise, annotate=annotate))
-        if found.trust is not None and number < len(found.trust):
-            said = getattr(found.trust[number], "sentences", ())
-            parts.append("".join(f'<div style="{_SMALL}">{escape(str(one))}</div>' for one in said))
+        if found.trust is not None:
+            weight = ";font-weight:bold" if found.trust[number].is_doubtful else ""
+            # The first sentence is about the sum, which is said already.
+            said = found.trust[number].sentences[1:]
+            parts.append("".join(f'<div style="{_SMALL}{weight}">{escape(one)}</div>' for one in said))
     if not found.parts:
         parts.append(f'<div style="{_SMALL}">Name what to explain with target=.</div>')
     title = f"{escape(found.task)}: <b>{escape(found.prediction)}</b>"

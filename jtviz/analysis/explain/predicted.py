@@ -13,7 +13,7 @@ from jtviz.capture.inputs import UNREAD
 from jtviz.tokens import codec, label
 
 from ..attribution.attribute import Session, targets_of
-from .choice import Found, named, share
+from .choice import Found, chance, named
 from .request import Request
 
 
@@ -26,7 +26,7 @@ def of_next(session: Session, request: Request) -> Found:
     outcome = session.outcome()
     if outcome.answer is None:
         said = session.score(None, "prob")
-        prediction = f"{said.target.name}{share(said.probability)}"
+        prediction = f"{said.target.name}{chance(said.probability)}"
     else:
         ids = [i for i in list(outcome.following or ())[outcome.answer :] if i != UNREAD]
         tokenizer = session.reading.tokenizer
@@ -52,7 +52,7 @@ def of_masks(session: Session, request: Request) -> Found:
         places = [{k: v for k, v in p.items() if v is not None} if isinstance(p, dict) else p for p in places]
         scores += [session.score(place, request.output, request.against) for place in places]
     likeliest = [session.score({"row": row}, "prob") for row in rows]
-    said = ", ".join(f"{one.target.name}{share(one.probability)}" for one in likeliest)
+    said = ", ".join(f"{one.target.name}{chance(one.probability)}" for one in likeliest)
     return Found(tuple(map(named, scores)), tuple(scores), said or "nothing is masked")
 
 

@@ -18,7 +18,7 @@ from jtviz.capture.part import is_int, plain
 from jtviz.tokens import JOINT, Tokens
 
 from ..attribution.attribute import Session
-from .choice import Found, choice, share
+from .choice import Found, chance, choice
 from .request import Request
 
 LONGEST_ANSWER = 30
@@ -56,7 +56,7 @@ def of_answer(session: Session, request: Request) -> Found:
         float(_needed(output, edge=edge)[0].float().softmax(-1)[i])
         for edge, i in zip(EDGES, best, strict=True)
     ]
-    return Found(EDGES, scores, f"{_words(tokens, *best)}{share(both[0] * both[1])}")
+    return Found(EDGES, scores, f"{_words(tokens, *best)}{chance(both[0] * both[1])}")
 
 
 def _named(edge: str, tokens: Tokens, index: int) -> str:
