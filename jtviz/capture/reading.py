@@ -123,6 +123,7 @@ class Forward:
     def __init__(self, model: nn.Module, prepared: Prepared) -> None:
         self.model, self._prepared = model, prepared
         self._calls: dict[str, list[int]] = {}
+        self._across: set[int] = set()
         self.vectors: dict[str, Tensor] = {}
         self._tables: dict[str, Callable[[Tensor], Tensor]] = {}
         self._input: str | int | None = None
@@ -177,7 +178,10 @@ class Forward:
                 kwargs[self._input] = given
             return self.model(*args, **kwargs)
         replaced = {
-            call: vectors[side] for side, calls in self._calls.items() if side in vectors for call in calls
+            call: vectors[side].transpose(0, 1) if call in self._across else vectors[side]
+            for side, calls in self._calls.items()
+            if side in vectors
+            for call in calls
         }
         with _Lookups(replaced):
             return self.model(*args, **kwargs)
@@ -193,6 +197,8 @@ class Forward:
                 f"does not stand for a token: choose a method by attention."
             )
         self._calls[side] = own
+        # XLNet has tokens in front of examples.
+        self._across |= {n for n in own if ids.numel() > 1 and lookups.seen[n][0].shape == (ids.numel(), 1)}
         _, _, table = lookups.seen[own[0]]
         self.vectors[side] = lookups.results[own[0]].detach().clone().reshape(1, ids.numel(), -1)
         self._tables[side] = table
