@@ -23,6 +23,7 @@ from .asfound import as_found
 from .errors import JtvizError, SiteRefusedError
 from .inputs import Prepared
 from .memory import fingerprint
+from .patches import Patches
 
 Vectors = Mapping[str, Tensor]
 """What stands in the place of the tokens: for each side ``[batch, tokens, width]``."""
@@ -126,6 +127,7 @@ class Forward:
         self.vectors: dict[str, Tensor] = {}
         self._tables: dict[str, _Table] = {}
         self._input: str | int | None = None
+        self._patches: Patches | None = None
         with torch.no_grad(), _Lookups() as lookups:
             self.output = model(*prepared.args, **prepared.kwargs)
         for side, ids in prepared.ids.items():
@@ -156,7 +158,8 @@ class Forward:
         with torch.no_grad():
             table = self._tables.get(side)
             if table is None:
-                return self.vectors[side][0].mean(0)
+                first = 0 if self._patches is None else self._patches.before
+                return self.vectors[side][0, first:].mean(0)
             return table.mean()
 
     def __call__(self, vectors: Vectors) -> Any:
@@ -166,6 +169,8 @@ class Forward:
         kwargs = {name: _repeated(value, batch) for name, value in self._prepared.kwargs.items()}
         if self._input is not None:
             given = vectors["source"]
+            if self._patches is not None:
+                given = self._patches.joined(given)
             if isinstance(self._input, int):
                 args[self._input] = given
             else:
@@ -211,7 +216,10 @@ class Forward:
                 f"ids: explain one text at a time, or choose a method by attention."
             )
         self._input, value = found[0]
-        self.vectors["source"] = value.detach().clone()
+        self._patches = self._prepared.patches
+        own = value.detach().clone()
+        # Of a picture the vector of a token is its pixels.
+        self.vectors["source"] = own if self._patches is None else self._patches.cut(own)
 
 
 class _Lookups(TorchFunctionMode):
