@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, expect
 
 from .conftest import Open
@@ -30,6 +31,14 @@ from jtviz.analysis import attribute
 view = jtviz.show_gradients(jtviz.demo.classifier(), {NOTE!r}, target="urgent")
 view
 """
+]
+EXPLAINED = [
+    f"""
+import jtviz
+classifier = jtviz.demo.classifier()
+jtviz.show_attention(classifier, {NOTE!r})
+""",
+    f"explanation = jtviz.explain(classifier, {NOTE!r})\nexplanation",
 ]
 SLOW = [
     """
@@ -163,3 +172,34 @@ def test_what_takes_long_is_there_coarse_first_and_once(lab: JupyterServer, open
     expect(strip).to_have_count(1)
     expect(strip).to_contain_text("50 points")
     assert of(opened, "before") == 50
+
+
+def test_an_explanation_is_linked_with_attention_in_another_cell(
+    lab: JupyterServer, open_notebook: Open
+) -> None:
+    opened = open_notebook(lab, lab.write_notebook("explain.ipynb", EXPLAINED))
+    opened.run_all()
+    view, strip = shown_in(opened), strip_in(opened, 1)
+    expect(strip).to_contain_text("sequence-classification: urgent")
+    faith = strip.get_by_role("group", name="Faithfulness")
+    expect(faith).to_contain_text("the probability of urgent loses")
+    words = strip.get_by_role("group", name="Tokens, encoder").get_by_role("button")
+    words.nth(7).hover()
+    view.scroll_into_view_if_needed()
+    expect(token(view, "key", 7)).to_have_attribute("data-state", "hover")
+    token(view, "key", 5).click()
+    expect(words.nth(5)).to_have_attribute("data-state", "pinned")
+    opened.expect_python("explanation.target.name", "urgent")
+    opened.picture("explain", strip)
+
+
+@pytest.mark.parametrize("name", ["02_why_did_it_say_that", "audit_triage"])
+def test_the_lessons_run_from_top_to_bottom(lab: JupyterServer, open_notebook: Open, name: str) -> None:
+    opened = open_notebook(lab, f"notebooks/{name}.ipynb")
+    opened.run_all()
+    for number, cell in enumerate(opened.page.locator(".jp-Notebook-cell").all()):
+        shown = cell.locator(".jp-OutputArea").first
+        if shown.count() and shown.get_by_role("region").count():
+            shown.scroll_into_view_if_needed()
+            opened.picture(f"{name}-{number}", shown)
+    expect(opened.page.get_by_role("region", name="jtviz attribution").last).to_be_attached()
