@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,11 @@ def test_trust_says_every_finding_and_doubts_a_wrong_one(note: jtviz.Trace, note
     parts = (good.faithfulness, good.sensitivity, good.agreement)
     assert good.sentences == (good.completeness, *(part.words for part in parts))
     assert f"{noted.relative_delta:.1%}" in good.completeness
-    assert trust(note, negated(noted)).is_doubtful
+    # Either is enough: an order that is worse than random, scores that do not sum to what they should.
+    assert trust(note, negated(attribute(note, "saliency_l2", target="urgent"))).is_doubtful
+    doubled = replace(noted, scores={side: 2 * row for side, row in noted.scores.items()})
+    assert doubled.relative_delta == pytest.approx(1, abs=0.1)
+    assert trust(note, doubled).is_doubtful
 
 
 def test_trust_says_what_could_not_be_computed(note: jtviz.Trace) -> None:
