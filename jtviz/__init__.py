@@ -9,7 +9,7 @@
 
 from . import analysis, demo
 from .capture import HookedTransformer, Trace, from_arrays, hook, load
-from .show import show_attention, show_gradients
+from .show import explain, show_attention, show_gradients
 from .tokens import TokenizerPair, Tokens
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Trace",
     "analysis",
     "demo",
+    "explain",
     "from_arrays",
     "hook",
     "load",

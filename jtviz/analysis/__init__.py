@@ -2,6 +2,7 @@
 
 from .alignment import Alignment, align
 from .attribution import METHODS, Attribution, Method, attribute
+from .explain import TASKS, Explanation, Task
 from .heads import LEAST, MEASURES, FoundHead, HeadMeasures, find_heads, head_measures
 from .products import Products, products
 from .scores import RepeatScores, repeat_scores
@@ -26,10 +27,12 @@ __all__ = [
     "LONGEST",
     "MEASURES",
     "METHODS",
+    "TASKS",
     "WEIGHTINGS",
     "Agreement",
     "Alignment",
     "Attribution",
+    "Explanation",
     "Faithfulness",
     "FoundHead",
     "HeadMeasures",
@@ -39,6 +42,7 @@ __all__ = [
     "Relevance",
     "RepeatScores",
     "Sensitivity",
+    "Task",
     "Trust",
     "WordAttention",
     "agreement",

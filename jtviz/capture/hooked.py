@@ -20,7 +20,15 @@ from .classes import checked_classes, probabilities
 from .errors import JtvizError
 from .forward import Asked, run
 from .generation import generate_ids
-from .inputs import checked_text, encode, forward_arguments, prepare_inputs, prepare_text
+from .inputs import (
+    Text,
+    checked_text,
+    checked_texts,
+    encode,
+    forward_arguments,
+    prepare_inputs,
+    prepare_text,
+)
 from .memory import Memory, contents, fingerprint
 from .part import is_int
 from .reading import Reading
@@ -153,7 +161,7 @@ class HookedTransformer:
 
     def trace(
         self,
-        text: str | None = None,
+        text: Text | None = None,
         *,
         target_text: str | None = None,
         inputs: Mapping[str, Any] | Sequence[Any] | Tensor | np.ndarray | None = None,
@@ -168,8 +176,9 @@ class HookedTransformer:
 
         Parameters
         ----------
-        text : str, optional
-            The sentence. An encoder-decoder generates its answer first, then reads it teacher-forced.
+        text : str or (str, str), optional
+            The sentence, or a pair that is read together. An encoder-decoder generates its answer first, then
+            reads it teacher-forced.
         target_text : str, optional
             The answer to read teacher-forced instead of a generated one.
         inputs : dict, tuple, array or list of int, optional
@@ -242,9 +251,10 @@ class HookedTransformer:
         )
         if generate is not None and (not is_int(generate) or generate < 0):
             raise JtvizError(f"generate= is a number of tokens, not {generate!r}.")
-        for name, given in (("text", text), ("target_text", target_text)):
-            if given is not None:
-                checked_text(given, name)
+        if text is not None:
+            checked_texts(text)
+        if target_text is not None:
+            checked_text(target_text, "target_text")
         with self.memory.lock:
             wanted = (contents(target), asked.output, gradients, asked.pattern_limit, asked.keep_on)
             request = (text, target_text, contents(inputs), contents(tokens), generate, example)

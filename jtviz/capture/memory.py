@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ..tokens import Tokens
 from .change import version
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def contents(value: Any) -> Hashable:
         data = flat.view(torch.uint8) if flat.ndim else flat[None].view(torch.uint8)
         digest = hashlib.blake2b(data.numpy().tobytes(), digest_size=16).digest()
         return (str(value.dtype), tuple(value.shape), str(value.device), digest)
+    if isinstance(value, Tokens):
+        return value
     if isinstance(value, Mapping):
         return tuple((name, contents(part)) for name, part in value.items())
     if isinstance(value, list | tuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from .asfound import as_found
 from .errors import JtvizError, SiteRefusedError
 from .inputs import Prepared
 from .memory import fingerprint
+from .patches import Patches
 
 Vectors = Mapping[str, Tensor]
 """What stands in the place of the tokens: for each side ``[batch, tokens, width]``."""
@@ -124,8 +125,9 @@ class Forward:
         self._calls: dict[str, list[int]] = {}
         self._transposed: set[int] = set()
         self.vectors: dict[str, Tensor] = {}
-        self._tables: dict[str, Callable[[Tensor], Tensor]] = {}
+        self._tables: dict[str, _Table] = {}
         self._input: str | int | None = None
+        self._patches: Patches | None = None
         with torch.no_grad(), _Lookups() as lookups:
             self.output = model(*prepared.args, **prepared.kwargs)
         for side, ids in prepared.ids.items():
@@ -155,10 +157,10 @@ class Forward:
         """Return the mean ``[width]`` over the vocabulary of a side, else over what was read."""
         with torch.no_grad():
             table = self._tables.get(side)
-            size = getattr(table, "size", None)
-            if table is None or size is None:
-                return self.vectors[side][0].mean(0)
-            return table(torch.arange(size, device=self.vectors[side].device)).mean(0)
+            if table is None:
+                first = 0 if self._patches is None else self._patches.before
+                return self.vectors[side][0, first:].mean(0)
+            return table.mean()
 
     def __call__(self, vectors: Vectors) -> Any:
         """Run the model on a batch of vectors; sides that are left out are read as they are."""
@@ -167,6 +169,8 @@ class Forward:
         kwargs = {name: _repeated(value, batch) for name, value in self._prepared.kwargs.items()}
         if self._input is not None:
             given = vectors["source"]
+            if self._patches is not None:
+                given = self._patches.joined(given)
             if isinstance(self._input, int):
                 args[self._input] = given
             else:
@@ -212,7 +216,10 @@ class Forward:
                 f"ids: explain one text at a time, or choose a method by attention."
             )
         self._input, value = found[0]
-        self.vectors["source"] = value.detach().clone()
+        self._patches = self._prepared.patches
+        own = value.detach().clone()
+        # Of a picture the vector of a token is its pixels.
+        self.vectors["source"] = own if self._patches is None else self._patches.cut(own)
 
 
 class _Lookups(TorchFunctionMode):
@@ -254,10 +261,13 @@ class _Table:
 
     def __init__(self, weight: Tensor) -> None:
         self._weight = weight
-        self.size = len(weight)
 
     def __call__(self, ids: Tensor) -> Tensor:
         return F.embedding(ids.to(self._weight.device), self._weight).detach()
+
+    def mean(self) -> Tensor:
+        """Return the mean ``[width]``, without a copy of what can be the largest matrix of a model."""
+        return self._weight.detach().mean(0)
 
 
 def _same(seen: Tensor, ids: Tensor) -> bool:

@@ -18,7 +18,7 @@ import traitlets as t
 
 from jtviz.analysis.attribution import METHODS, Attribution, How, method_named, opened
 from jtviz.analysis.attribution.baselines import offered
-from jtviz.analysis.trust import Faithfulness, Trust, trust
+from jtviz.analysis.trust import Trust, trust
 from jtviz.analysis.words import words_of
 from jtviz.capture import JtvizError, Trace
 from jtviz.capture.errors import OutOfRangeError
@@ -28,12 +28,15 @@ from .bundle import bundle
 from .describe import describe
 from .keep import with_image
 from .linked import Linked
+from .trusted import trusted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 UNITS = ("token", "word")
 FIGURES = (".svg", ".png")
+QUICK = 0.5
+"""Seconds that an attribution may take for others to be computed beside it without being asked for."""
 MODES = ("text", "matrix")
 
 
@@ -237,13 +240,16 @@ class AttributionView(Linked):
             self.part = min(self.part, len(parts) - 1)
             self.trusts, self.trusted = {}, {}
 
-    def check(self, part: int | None = None) -> Trust:
+    def check(self, part: int | None = None, *, compare: bool | None = None) -> Trust:
         """Take the tokens of a part away, those scored highest first, and say how far it can be trusted.
 
         Parameters
         ----------
         part : int, optional
             Which part; the one that is shown if left out.
+        compare : bool, optional
+            Whether to attribute by other methods and from other baselines, too; if left out, where the part
+            itself took less than `QUICK` seconds.
 
         Returns
         -------
@@ -260,10 +266,15 @@ class AttributionView(Linked):
         number = self.part if part is None else part
         if not 0 <= number < len(self._found):
             raise OutOfRangeError(f"part {number} is not there: parts are 0 to {len(self._found) - 1}.")
-        if number not in self.trusts:
-            found = trust(self.trace, self._found[number], progress=False)
+        known = self.trusts.get(number)
+        one = self._found[number]
+        if compare is None:
+            compare = one.seconds < QUICK if known is None else known.agreement is not None
+        if known is None or (compare and known.agreement is None):
+            is_sensitive = compare and one.method.has_baseline
+            found = trust(self.trace, one, sensitivity=is_sensitive, agreement=compare, progress=False)
             self.trusts = {**self.trusts, number: found}
-            self.trusted = {str(i): _trusted(one) for i, one in self.trusts.items()}
+            self.trusted = {str(i): trusted(found) for i, found in self.trusts.items()}
         return self.trusts[number]
 
     def tell(self, busy: str, share: float = 0.0) -> None:
@@ -282,9 +293,9 @@ class AttributionView(Linked):
     def _on_message(self, _: Any, message: Any, __: list[memoryview]) -> None:
         if not isinstance(message, dict) or message.get("op") != "trust":
             return
-        self.tell("taking tokens away …")
+        self.tell("comparing methods and baselines …" if message.get("compare") else "taking tokens away …")
         try:
-            self.check(int(message["part"]))
+            self.check(int(message["part"]), compare=message.get("compare"))
         except JtvizError as error:
             self.problem = str(error)
         finally:
@@ -338,32 +349,6 @@ def _describe(part: Attribution) -> dict[str, Any]:
         "notes": list(part.notes),
         "layers": [len(stacked[side]) if side in stacked else 0 for side in part.tokens],
     }
-
-
-def _trusted(found: Trust) -> dict[str, Any]:
-    faith = found.faithfulness
-    figures = [] if faith is None else [
-        ("comprehensiveness", faith.aopc_comprehensiveness),
-        ("sufficiency (low is good)", faith.aopc_sufficiency),
-        ("area under deletion (low is good)", faith.deletion_area),
-        ("area under insertion", faith.insertion_area),
-    ]  # fmt: skip
-    why = "; ".join(found.left_out.values())
-    return {
-        "doubtful": found.is_doubtful,
-        "verdict": why if faith is None else _short(faith),
-        "sentences": list(found.sentences),
-        "rows": [[name, float(one), one.mean, one.spread] for name, one in figures],
-    }
-
-
-def _short(faith: Faithfulness) -> str:
-    """Return the verdict without its figures, which are in the table."""
-    lost = faith.aopc_comprehensiveness
-    return (
-        f"{lost.verdict.split(' (')[0]}: without the tokens scored highest, the {faith.measure} loses "
-        f"{lost.value:.3g}; without as many at random, {lost.mean:.3g}"
-    )
 
 
 def _layers(part: Attribution) -> int:

@@ -5,19 +5,17 @@ Required: the curves of random orders, with their spread, are always beside thos
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import ipywidgets
 import numpy as np
 
 from jtviz.analysis.trust import Faithfulness
 
-if TYPE_CHECKING:
-    import bqplot
-
-DELETION, INSERTION, RANDOM = "#4269d0", "#c2781c", "#808080"
+DELETION, INSERTION = "#4269d0", "#c2781c"
 
 
-def curves(found: Faithfulness) -> bqplot.Figure:
+def curves(found: Faithfulness) -> ipywidgets.VBox:
     """Return the deletion and insertion curves of an attribution beside those of random orders.
 
     Parameters
@@ -27,37 +25,34 @@ def curves(found: Faithfulness) -> bqplot.Figure:
 
     Returns
     -------
-    bqplot.Figure
-        Both in one chart, each over the band of random orders (mean and one standard deviation).
+    ipywidgets.VBox
+        A `bqplot.Figure` below what its lines are: both curves, each over the band of random orders (their
+        mean and one standard deviation).
     """
     import bqplot
 
     scales = {"x": bqplot.LinearScale(min=0, max=1), "y": bqplot.LinearScale()}
     marks: list[Any] = []
-    pairs = (
-        ("taken away", found.deletion, found.random_deletion, DELETION),
-        ("put back", found.insertion, found.random_insertion, INSERTION),
-    )
-    for name, own, random, colour in pairs:
+    for own, random, colour in (
+        (found.deletion, found.random_deletion, DELETION),
+        (found.insertion, found.random_insertion, INSERTION),
+    ):
         mean, spread = random.mean(0), random.std(0, ddof=1)
-        marks.append(
-            bqplot.Lines(
-                x=found.share, y=np.stack([mean - spread, mean + spread]), scales=scales, fill="between",
-                colors=[colour, colour], fill_colors=[colour], fill_opacities=[0.14], stroke_width=0,
-            )
-        )  # fmt: skip
-        marks.append(
-            bqplot.Lines(
-                x=found.share, y=mean, scales=scales, colors=[colour], line_style="dashed", stroke_width=1.2,
-                labels=[f"{name}, random order"], display_legend=True,
-            )
-        )  # fmt: skip
-        marks.append(
-            bqplot.Lines(
-                x=found.share, y=own, scales=scales, colors=[colour], stroke_width=2.2,
-                labels=[f"{name}, strongest first"], display_legend=True,
-            )
-        )  # fmt: skip
+        # Nothing that no order reached: a probability stays one.
+        band = np.clip(np.stack([mean - spread, mean + spread]), random.min(0), random.max(0))
+        drawn: list[dict[str, Any]] = [
+            {
+                "y": band,
+                "fill": "between",
+                "colors": [colour, colour],
+                "fill_colors": [colour],
+                "fill_opacities": [0.14],
+                "stroke_width": 0,
+            },
+            {"y": mean, "colors": [colour], "line_style": "dashed", "stroke_width": 1.2},
+            {"y": own, "colors": [colour], "stroke_width": 2.2},
+        ]
+        marks += [bqplot.Lines(x=found.share, scales=scales, **line) for line in drawn]
     quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
     axes = [
         bqplot.Axis(
@@ -65,14 +60,27 @@ def curves(found: Faithfulness) -> bqplot.Figure:
         ),
         bqplot.Axis(scale=scales["y"], side="left", label=found.measure, label_offset="3.6em", **quiet),
     ]
-    return bqplot.Figure(
+    figure = bqplot.Figure(
         marks=marks,
         axes=axes,
-        legend_location="top-right",
-        legend_text={"font-size": 11, "fill": "gray"},
-        legend_style={"stroke": "none", "fill": "none"},
-        layout={"width": "100%", "max_width": "640px", "height": "300px"},
-        fig_margin={"top": 16, "bottom": 52, "left": 72, "right": 16},
+        layout={"width": "100%", "max_width": "720px", "height": "280px"},
+        fig_margin={"top": 8, "bottom": 52, "left": 72, "right": 16},
         display_toolbar=False,
         animation_duration=0,
+    )
+    return ipywidgets.VBox([ipywidgets.HTML(_words(len(found.random_deletion))), figure])
+
+
+def _words(orders: int) -> str:
+    """Return what the lines are; nothing in it comes from a text or a model."""
+
+    def line(colour: str, name: str) -> str:
+        bar = f"display:inline-block;width:18px;height:3px;margin:0 6px 3px 0;background:{colour}"
+        return f'<span style="margin-right:16px;white-space:nowrap"><span style="{bar}"></span>{name}</span>'
+
+    return (
+        '<div style="margin-left:72px;font-size:12px;line-height:20px;color:gray">'
+        f"{line(DELETION, 'highest scores taken away first')}"
+        f"{line(INSERTION, 'highest scores put back first')}"
+        f"dashed: {orders} random orders, mean and one standard deviation</div>"
     )

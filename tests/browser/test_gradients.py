@@ -70,6 +70,10 @@ def test_an_output_shows_what_it_rests_on_here_and_where_it_looked(
     explained.get_by_role("button", name="茶").click()
     expect(strip).to_contain_text("logit of 茶 = ")
     opened.expect_python("attention.pinned", {"query": tea, "key": None})
+    # Of several outputs each is checked when that is asked for.
+    strip.get_by_role("button", name="take tokens away, and see").click()
+    faith = strip.get_by_role("group", name="Faithfulness")
+    expect(faith).to_contain_text("the probability of 茶 loses", timeout=30_000)
     status = strip.get_by_role("status")
     source = strip.get_by_role("group", name="Tokens, encoder").get_by_role("button")
     source.nth(4).hover()
@@ -99,6 +103,17 @@ def test_another_method_is_computed_when_it_is_chosen_and_its_worth_is_said(
     off = of(opened, "view.attributions[0].relative_delta")
     expect(worth).to_contain_text(f"off by {percent(off)}")
     expect(worth).to_have_attribute("data-state", "good")
+
+    faith = strip.get_by_role("group", name="Faithfulness")
+    expect(faith).to_contain_text("✓ better than random order")
+    expect(opened.output(0).locator(".bqplot path.line").first).to_be_attached()
+    strip.get_by_text("how far to trust it, in figures").click()
+    lost = of(opened, "float(view.strip.trusts[0].faithfulness.aopc_comprehensiveness)")
+    row = strip.get_by_role("row", name="comprehensiveness")
+    expect(row.get_by_role("cell").first).to_have_text(number(lost))
+    expect(strip.get_by_role("table", name="Rank correlation of methods")).to_be_visible()
+    opened.picture("gradients-trust", opened.output(0))
+    opened.picture("gradients-curves", opened.output(0).locator(".widget-vbox .widget-vbox"))
 
     strip.get_by_label("Method").select_option(label="DeepLift")
     expect(worth).to_have_attribute("data-state", "bad")

@@ -22,26 +22,18 @@ export function trust(
   );
   const line = h("div", { class: "line", role: "group", "aria-label": "Faithfulness" }, head, ask);
   const list = h("ul", { class: "notes" });
-  const body = h("tbody");
-  const table = h(
-    "table",
-    { class: "figures" },
-    h(
-      "thead",
-      {},
-      h(
-        "tr",
-        {},
-        ...["", "these scores", "random order", "spread"].map((name) => h("th", { scope: "col" }, name)),
-      ),
-    ),
-    body,
+  const tables = h("div", { class: "tables" });
+  const compare = press(
+    "compare methods and baselines",
+    () => traits.send({ op: "trust", part: scene.part.peek(), compare: true }),
+    abort,
   );
-  const more = h("details", {}, h("summary", {}, "figures"), list, table);
+  const more = h("details", {}, h("summary", {}, "how far to trust it, in figures"), list, compare, tables);
   watch(abort, () => {
     const found = trusted.value[String(scene.part.value)];
     ask.hidden = found !== undefined || !scene.meta.can_check;
     more.hidden = found === undefined;
+    compare.hidden = found?.compared !== false || !scene.meta.can_check;
     set(line, "data-state", found ? (found.doubtful ? "bad" : "good") : undefined);
     head.textContent = found
       ? `${found.doubtful ? "⚠" : "✓"} ${found.verdict}`
@@ -49,16 +41,27 @@ export function trust(
         ? "not checked yet whether these are what it rests on"
         : "";
     list.replaceChildren(...(found?.sentences ?? []).map((sentence) => h("li", {}, sentence)));
-    body.replaceChildren(
-      ...(found?.rows ?? []).map(([name, value, mean, spread]) =>
-        h(
-          "tr",
-          {},
-          h("th", { scope: "row" }, name),
-          ...[value, mean, spread].map((x) => h("td", {}, number(x))),
-        ),
-      ),
-    );
+    tables.replaceChildren(...(found?.tables ?? []).map(tableOf));
   });
   return h("div", { class: "trust" }, line, more);
+}
+
+function tableOf({ title, columns, rows, digits }: Trusted["tables"][number]): HTMLElement {
+  const said = (x: number): string => (digits === null ? number(x) : x.toFixed(digits).replace("-", "−"));
+  const heads = columns.map((name) => h("th", { scope: "col" }, name));
+  const lines = rows.map(([name, ...numbers]) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, name),
+      ...numbers.map((x) => h("td", {}, x === null ? "–" : said(x))),
+    ),
+  );
+  return h(
+    "table",
+    { class: "figures" },
+    h("caption", {}, title),
+    h("thead", {}, h("tr", {}, h("td"), ...heads)),
+    h("tbody", {}, ...lines),
+  );
 }

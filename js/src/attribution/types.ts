@@ -33,8 +33,16 @@ export interface Trusted {
   doubtful: boolean;
   verdict: string;
   sentences: string[];
-  /** Name, of these scores, mean and spread of random orders. */
-  rows: [string, number, number, number][];
+  /** Each row has its name first. */
+  tables: {
+    title: string;
+    columns: string[];
+    rows: [string, ...(number | null)[]][];
+    /** Decimals; as everywhere if null. */
+    digits: number | null;
+  }[];
+  /** Whether other methods and baselines were asked, too. */
+  compared: boolean;
 }
 
 export interface AttributionMeta extends TraceMeta {

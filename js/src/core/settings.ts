@@ -25,6 +25,7 @@ export interface Settings {
   per: "picture" | "row";
   pool: "max" | "mean";
   show_mask: boolean;
+  annotate: boolean;
   panels: string[];
 }
 
@@ -50,6 +51,7 @@ const NAMES: readonly (keyof Settings)[] = [
   "per",
   "pool",
   "show_mask",
+  "annotate",
   "panels",
 ];
 

@@ -1,0 +1,137 @@
+"""Explain one prediction, or those of many texts: what `jtviz.explain` does once its words are checked.
+
+Required: what is wrong with any of the texts is said before the first one is read; each text is read on its
+own, so that padding changes no number; the model is as it was found, also after an interruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from jtviz.capture import HookedTransformer, JtvizError, Trace
+from jtviz.capture.inputs import Text
+
+from ..attribution.attribute import How, Session, opened
+from ..attribution.attribution import Attribution
+from ..attribution.progress import Progress
+from ..trust import trust as trust_in
+from .choice import Found, named
+from .entailment import entailment_of, likeliest, logit_of, of_label, wanted_labels
+from .explanation import Explanation
+from .request import Request, checked, read
+from .tasks import task_named, task_of
+
+
+def explained(
+    hooked: HookedTransformer,
+    request: Request,
+    how: How,
+    *,
+    task: str | None,
+    trust: bool,
+    progress: bool | None,
+) -> Explanation:
+    """Explain one prediction; see `jtviz.explain`."""
+    request = checked(request)
+    name = _checked_task(request, task)
+    if name == "zero-shot":
+        found, parts, traces = _by_entailment(hooked, request, how, progress)
+    else:
+        trace = read(hooked, request)
+        with opened(trace) as session:
+            name, found = _found(session, request, name)
+            parts = session.attribute_all(found.scores, how, progress=progress) if found.scores else []
+        traces = [trace] * len(parts)
+    worth = None
+    if trust:
+        worth = tuple(
+            trust_in(trace, part, unit=how.unit, memory=how.memory, seed=how.seed, progress=False)
+            for trace, part in zip(traces, parts, strict=True)
+        )
+    return Explanation(
+        name, request.text, found.prediction, found.names, tuple(parts), tuple(traces), how,
+        worth,
+    )  # fmt: skip
+
+
+def all_explained(
+    hooked: HookedTransformer,
+    texts: Sequence[Text],
+    request: Request,
+    how: How,
+    *,
+    task: str | None,
+    trust: bool,
+    progress: bool | None,
+) -> list[Explanation]:
+    """Explain the predictions of many texts, with one bar for all."""
+    wanted = []
+    for number, text in enumerate(texts):
+        try:
+            one = checked(replace(request, text=text))
+            _checked_task(one, task)
+        except JtvizError as error:
+            raise JtvizError(f"text {number} of {len(texts)}: {error}") from error
+        wanted.append(one)
+    found = []
+    words = f"{how.method.label} of {len(texts)} texts"
+    shown = len(texts) > 1 if progress is None else progress
+    with Progress(words, len(texts), shown=shown, seconds=0.0) as bar:
+        for number, one in enumerate(wanted):
+            try:
+                found.append(explained(hooked, one, how, task=task, trust=trust, progress=False))
+            except JtvizError as error:
+                raise JtvizError(f"text {number} of {len(texts)}: {error}") from error
+            bar.advance(1)
+    return found
+
+
+def _checked_task(request: Request, name: str | None) -> str | None:
+    """Return the name of the task where it is known already; raise if the request does not go with it."""
+    if name is None:
+        return None if request.labels is None else "zero-shot"
+    name = task_named(name).name
+    is_pair = isinstance(request.text, tuple)
+    if name == "sentence-pair" and request.text is not None and not is_pair:
+        raise JtvizError("a sentence pair is two texts: give text=(first, second).")
+    if name == "question-answering" and request.text is not None and not is_pair:
+        raise JtvizError(
+            "a question is answered from a text: pass it as context=, or text=(question, context)."
+        )
+    if (name == "zero-shot") != (request.labels is not None):
+        raise JtvizError("labels= go with task='zero-shot', which needs them: give both or neither.")
+    if name == "image-classification" and request.text is not None:
+        raise JtvizError("a picture is no text: pass it as image=.")
+    return name
+
+
+def _found(session: Session, request: Request, name: str | None) -> tuple[str, Found]:
+    """Return the task and what is explained."""
+    if not callable(request.target):
+        task = task_of(session, request, name)
+        return task.name, task.found(session, request)
+    score = session.score(request.target, request.output)
+    return name or "function", Found((named(score),), (score,), f"{named(score)} = {score.value:.4g}")
+
+
+def _by_entailment(
+    hooked: HookedTransformer, request: Request, how: How, progress: bool | None
+) -> tuple[Found, list[Attribution], list[Trace]]:
+    """Explain each label, of which every one is read with the text on its own."""
+    entailment_of(hooked.model)
+    labels, wanted = list(request.labels or ()), wanted_labels(request)
+    parts: dict[str, Attribution] = {}
+    traces: dict[str, Trace] = {}
+    logits = []
+    with Progress(f"{len(labels)} labels", len(labels), shown=bool(progress), seconds=0.0) as bar:
+        for label in dict.fromkeys(labels):
+            trace = read(hooked, request, (str(request.text), request.hypothesis.format(label)))
+            with opened(trace) as session:
+                logits.append(logit_of(session))
+                if label in wanted:
+                    score = of_label(session, request, label).scores[0]
+                    parts[label], traces[label] = session.attribute(score, how, progress=False), trace
+            bar.advance(1)
+    found = Found(tuple(wanted), (), likeliest(list(dict.fromkeys(labels)), logits))
+    return found, [parts[label] for label in wanted], [traces[label] for label in wanted]
