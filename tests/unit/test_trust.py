@@ -52,7 +52,7 @@ def test_ranks_of_baselines_are_compared_as_by_scipy(note: jtviz.Trace, noted: A
 
 
 def test_a_sum_ranks_alike_whatever_the_constant_baseline() -> None:
-    found = baseline_sensitivity(trace(), attributed("integrated_gradients"), ("zero", "mean"))
+    found = baseline_sensitivity(trace(), attributed(), ("zero", "mean"))
     # Each token's value less that of the baseline: the same ranks.
     np.testing.assert_allclose(found.correlation, np.ones((2, 2)), atol=1e-12)
     assert found.first == (("encoder", 3), ("encoder", 3))
@@ -114,7 +114,7 @@ def test_an_attribution_of_another_text_is_refused(note: jtviz.Trace) -> None:
         with pytest.raises(JtvizError, match="of another text"):
             judge(note, attributed())
     with pytest.raises(JtvizError, match="of another text"):
-        baseline_sensitivity(note, attributed("integrated_gradients"))
+        baseline_sensitivity(note, attributed())
 
 
 def test_lists_that_are_none_are_refused(note: jtviz.Trace, noted: Attribution) -> None:
