@@ -39,7 +39,7 @@ class Score:
         Takes what the model returned for a batch to ``[batch]``.
     chance : callable or None
         The same for the probability; of a difference the share of the target in the two. None where there
-        is none.
+        is none, or `of` says as much on another scale.
     """
 
     target: Target
@@ -88,9 +88,7 @@ def score(outcome: Outcome, target: TargetLike, output: str, against: TargetLike
     if named.output == "function":
         return Score(named, None, None, _each(target))
     if named.index is None:
-        loss = _whole_loss(outcome)
-        # One over the perplexity: the geometric mean of the probabilities of all tokens.
-        return Score(named, None, None, loss, lambda output: loss(output).neg().exp())
+        return Score(named, None, None, _whole_loss(outcome))
     other = None
     if against is not None:
         same_row: Any = against if named.row is None else {"row": named.row, "token": against}

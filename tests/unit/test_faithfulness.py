@@ -160,12 +160,12 @@ def test_tokens_of_both_sides_are_ordered_together_up_to_the_row_that_predicts(
 
 
 def test_a_unit_goes_as_one_and_has_the_score_of_its_tokens() -> None:
-    found = faithfulness(trace(), attributed(), unit=[(0, 2), (3, 5)])
-    # 3 + 0.25, 2 - 1, 0.5.
+    found = faithfulness(trace(), attributed(), unit=[(1, 3)])
+    # 3, 2, 0.25 and, together, 0.5 - 1.
     assert found.order == (
-        (("encoder", 3), ("encoder", 4)), (("encoder", 0), ("encoder", 1)), (("encoder", 2),),
+        (("encoder", 3),), (("encoder", 0),), (("encoder", 4),), (("encoder", 1), ("encoder", 2)),
     )  # fmt: skip
-    np.testing.assert_allclose(found.deletion, YES([4.75, 1.5, 0.5, 0.0]), atol=1e-6)
+    np.testing.assert_allclose(found.deletion, YES([4.75, 1.75, -0.25, -0.5, 0.0]), atol=1e-6)
 
 
 def test_words_are_units() -> None:
@@ -279,6 +279,11 @@ def test_curves_end_at_the_baseline_in_every_family(family: str) -> None:
         number: Tensor = output[0][0, 2, 3]
         return number
 
+    with opened(read) as session, torch.no_grad():
+        twice = {side: vectors.repeat(2, 1, 1) for side, vectors in session.forward.vectors.items()}
+        again = session.forward(twice)[0]
+        # The vectors that were read, read again: the same output, whatever axis examples are in.
+        torch.testing.assert_close(again, session.forward.output[0].expand_as(again), atol=1e-5, rtol=0)
     attribution = attribute(read, "feature_ablation", target=third)
     found = faithfulness(read, attribution, orders=2)
     assert found.deletion[-1] == pytest.approx(attribution.baseline_value, abs=1e-5)

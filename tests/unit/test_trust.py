@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_ranks_of_baselines_are_compared_as_by_scipy(note: jtviz.Trace, noted: A
 
 
 def test_a_sum_ranks_alike_whatever_the_constant_baseline() -> None:
-    found = baseline_sensitivity(trace(), attributed("integrated_gradients"), ("zero", "mean"))
+    found = baseline_sensitivity(trace(), attributed(), ("zero", "mean"))
     # Each token's value less that of the baseline: the same ranks.
     np.testing.assert_allclose(found.correlation, np.ones((2, 2)), atol=1e-12)
     assert found.first == (("encoder", 3), ("encoder", 3))
@@ -92,7 +93,11 @@ def test_trust_says_every_finding_and_doubts_a_wrong_one(note: jtviz.Trace, note
     parts = (good.faithfulness, good.sensitivity, good.agreement)
     assert good.sentences == (good.completeness, *(part.words for part in parts))
     assert f"{noted.relative_delta:.1%}" in good.completeness
-    assert trust(note, negated(noted)).is_doubtful
+    # Either is enough: an order that is worse than random, scores that do not sum to what they should.
+    assert trust(note, negated(attribute(note, "saliency_l2", target="urgent"))).is_doubtful
+    doubled = replace(noted, scores={side: 2 * row for side, row in noted.scores.items()})
+    assert doubled.relative_delta == pytest.approx(1, abs=0.1)
+    assert trust(note, doubled).is_doubtful
 
 
 def test_trust_says_what_could_not_be_computed(note: jtviz.Trace) -> None:
@@ -109,7 +114,7 @@ def test_an_attribution_of_another_text_is_refused(note: jtviz.Trace) -> None:
         with pytest.raises(JtvizError, match="of another text"):
             judge(note, attributed())
     with pytest.raises(JtvizError, match="of another text"):
-        baseline_sensitivity(note, attributed("integrated_gradients"))
+        baseline_sensitivity(note, attributed())
 
 
 def test_lists_that_are_none_are_refused(note: jtviz.Trace, noted: Attribution) -> None:

@@ -44,7 +44,7 @@ def trace(ids: tuple[int, ...] = IDS) -> jtviz.Trace:
     return jtviz.hook(MODEL).trace(inputs={"input_ids": torch.tensor([ids])})
 
 
-def attributed(method: str = "input_x_gradient", output: str = "logit") -> Attribution:
+def attributed(method: str = "integrated_gradients", output: str = "logit") -> Attribution:
     return attribute(trace(), method, target="yes", output=output, baseline="zero")
 
 

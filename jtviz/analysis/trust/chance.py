@@ -45,7 +45,8 @@ def measured(score: Score) -> Measured:
     """Return the probability of what was explained; the number itself where there is none.
 
     Log-probabilities and losses are turned into one; of the difference of two tokens or classes it is the
-    share of the first, ``p / (p + q)``; of a loss over a whole answer the geometric mean over its tokens.
+    share of the first, ``p / (p + q)``; of a loss over a whole answer, which is a mean, the geometric mean
+    of the probabilities of its tokens: one over the perplexity.
     """
     target, against = score.target, score.against
     sign = -1 if target.output == "loss" else 1
