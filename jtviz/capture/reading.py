@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -123,9 +123,9 @@ class Forward:
     def __init__(self, model: nn.Module, prepared: Prepared) -> None:
         self.model, self._prepared = model, prepared
         self._calls: dict[str, list[int]] = {}
-        self._across: set[int] = set()
+        self._transposed: set[int] = set()
         self.vectors: dict[str, Tensor] = {}
-        self._tables: dict[str, Callable[[Tensor], Tensor]] = {}
+        self._tables: dict[str, _Table] = {}
         self._input: str | int | None = None
         self._patches: Patches | None = None
         with torch.no_grad(), _Lookups() as lookups:
@@ -157,11 +157,10 @@ class Forward:
         """Return the mean ``[width]`` over the vocabulary of a side, else over what was read."""
         with torch.no_grad():
             table = self._tables.get(side)
-            size = getattr(table, "size", None)
-            if table is None or size is None:
+            if table is None:
                 first = 0 if self._patches is None else self._patches.before
                 return self.vectors[side][0, first:].mean(0)
-            return table(torch.arange(size, device=self.vectors[side].device)).mean(0)
+            return table.mean()
 
     def __call__(self, vectors: Vectors) -> Any:
         """Run the model on a batch of vectors; sides that are left out are read as they are."""
@@ -178,7 +177,8 @@ class Forward:
                 kwargs[self._input] = given
             return self.model(*args, **kwargs)
         replaced = {
-            call: vectors[side].transpose(0, 1) if call in self._across else vectors[side]
+            # Some models (XLNet) read [tokens, batch].
+            call: vectors[side].transpose(0, 1) if call in self._transposed else vectors[side]
             for side, calls in self._calls.items()
             if side in vectors
             for call in calls
@@ -197,8 +197,8 @@ class Forward:
                 f"does not stand for a token: choose a method by attention."
             )
         self._calls[side] = own
-        # XLNet has tokens in front of examples.
-        self._across |= {n for n in own if ids.numel() > 1 and lookups.seen[n][0].shape == (ids.numel(), 1)}
+        length = ids.numel()
+        self._transposed.update(n for n in own if lookups.seen[n][0].shape == (length, 1) and length > 1)
         _, _, table = lookups.seen[own[0]]
         self.vectors[side] = lookups.results[own[0]].detach().clone().reshape(1, ids.numel(), -1)
         self._tables[side] = table
@@ -261,10 +261,13 @@ class _Table:
 
     def __init__(self, weight: Tensor) -> None:
         self._weight = weight
-        self.size = len(weight)
 
     def __call__(self, ids: Tensor) -> Tensor:
         return F.embedding(ids.to(self._weight.device), self._weight).detach()
+
+    def mean(self) -> Tensor:
+        """Return the mean ``[width]``, without a copy of what can be the largest matrix of a model."""
+        return self._weight.detach().mean(0)
 
 
 def _same(seen: Tensor, ids: Tensor) -> bool:

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .errors import JtvizError
 from .flow import tensors
 from .inputs import UNREAD
-from .target import Outcome, Target, TargetLike
+from .target import Outcome, Target, TargetLike, precise
 
 Pick = Callable[[Any], Tensor]
 """Takes what a model returned to the logits ``[batch, choices]`` that a target is one of."""
@@ -77,11 +78,13 @@ def score(outcome: Outcome, target: TargetLike, output: str, against: TargetLike
     Raises
     ------
     JtvizError
-        If the model predicts nothing of this kind.
+        If the model predicts nothing of this kind, or there is nothing that `against` could be compared with.
     OutOfRangeError
         If there is no such class, row or token.
     """
     named, _ = outcome.score(target, output)
+    if against is not None and named.index is None:
+        raise JtvizError("against= is a second token or class: name the first with target=.")
     if named.output == "function":
         return Score(named, None, None, _each(target))
     if named.index is None:
@@ -122,7 +125,7 @@ def chosen(
     """
 
     def of(output_of_model: Any) -> Tensor:
-        scaled = scale(pick(output_of_model).float(), output, independent=independent)
+        scaled = scale(precise(pick(output_of_model)), output, independent=independent)
         return scaled[:, index] if against is None else scaled[:, index] - scaled[:, against]
 
     return of
@@ -173,7 +176,7 @@ def _whole_loss(outcome: Outcome) -> Callable[[Any], Tensor]:
     known: Sequence[int] = list(outcome.following or ())[first:]
 
     def of(output: Any) -> Tensor:
-        logits = first_logits(output)[:, first : first + len(known)].float()
+        logits = precise(first_logits(output)[:, first : first + len(known)])
         ids = torch.tensor(known[: logits.shape[1]], device=logits.device).expand(len(logits), -1)
         losses = F.cross_entropy(logits.transpose(1, 2), ids, ignore_index=UNREAD, reduction="none")
         return losses.sum(1) / ids.ne(UNREAD).sum(1)

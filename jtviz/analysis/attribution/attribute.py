@@ -20,13 +20,13 @@ from jtviz.capture import HookedTransformer, JtvizError, Trace
 from jtviz.capture.flow import tensors
 from jtviz.capture.inputs import UNREAD
 from jtviz.capture.part import is_int
-from jtviz.capture.reading import Forward, Reading
+from jtviz.capture.reading import Forward, Reading, checked_single
 from jtviz.capture.score import Score, score
-from jtviz.capture.target import Outcome, TargetLike, checked_output
+from jtviz.capture.target import Outcome, TargetLike, checked_output, precise
 
 from . import by_attention, by_captum
 from .attribution import TOLERANCE, Attribution, method_named
-from .baselines import Baseline, default_baseline, make_baseline
+from .baselines import BASELINES, Baseline, default_baseline, make_baseline
 from .cost import MEMORY, Cost, measure
 from .methods import Method
 from .progress import Progress
@@ -85,7 +85,8 @@ def attribute(
         A second class, or a token for the same row: the difference of the two numbers is explained.
     baseline : str, optional
         What an absent token is: ``"pad"``, ``"mask"``, ``"zero"``, ``"mean"``, or a text of one's own with
-        as many tokens. Padding where the model has it, zero otherwise. Special tokens stay.
+        as many tokens. Left out: padding, where the model has it, else the mean; zero where no tokens are
+        read. Special tokens stay.
     n_steps : int
         Points on the path from the baseline, of integrated gradients and the methods by layer.
     n_samples : int
@@ -144,6 +145,12 @@ def checked_how(how: How) -> None:
         value = getattr(how, name)
         if not is_int(value) or value < 1:
             raise JtvizError(f"{name}= is a number, at least 1, not {value!r}.")
+    noise: Any = how.noise
+    if not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
+        raise JtvizError(f"noise= is a share of the range of the vectors, at least 0, not {noise!r}.")
+    baseline: Any = how.baseline
+    if baseline is not None and not isinstance(baseline, str):
+        raise JtvizError(f"baseline= is one of {', '.join(map(repr, BASELINES))} or a text.")
 
 
 def targets_of(outcome: Outcome, target: TargetLike, output: str) -> list[TargetLike]:
@@ -286,27 +293,27 @@ class Session:
     def _by_captum(self, wanted: Score, how: How, progress: bool | None) -> Attribution:
         method, baseline = how.method, self.baseline(how.baseline)
         vectors = tuple(self.forward.vectors.values())
+        units = unit_numbers(list(self.tokens.values()), how.unit, [len(v[0]) for v in vectors])
+        layers = self._layers() if method.kind == "layer" else []
         cost = self.cost(wanted)
         count = examples(how, self.trace)
-        layers = self._layers() if method.kind == "layer" else []
         words = f"{method.label}: {cost.words(count * max(1, len(layers)), how.memory)}"
         lasts = cost.seconds * count * max(1, len(layers))
         with Progress(words, count * max(1, len(layers)), shown=progress, seconds=lasts) as bar:
-            torch.manual_seed(how.seed)
             problem = by_captum.Problem(
                 self.function(wanted, bar),
                 self.forward.model,
                 vectors,
                 tuple(baseline.vectors.values()),
                 layers,
-                unit_numbers(list(self.tokens.values()), how.unit, [len(v[0]) for v in vectors]),
+                units,
                 how.n_steps,
                 how.n_samples,
                 cost.at_once(count, how.memory),
                 how.window,
                 how.noise,
             )
-            with torch.set_grad_enabled(method.kind != "perturbation"):
+            with by_captum.seeded(how.seed), torch.set_grad_enabled(method.kind != "perturbation"):
                 parts = by_captum.RUN[method.name](problem)
         found = dict(zip(self.sides.values(), (_numbers(part) for part in parts), strict=True))
         stacked = {side: rows for side, rows in found.items() if rows.ndim == 2}
@@ -383,12 +390,13 @@ def opened(trace: Trace) -> Iterator[Session]:
     Raises
     ------
     JtvizError
-        If the trace has no model, or its model is gone or changed.
+        If the trace has no model, or its model is gone or changed; or it is of several texts.
     """
     if trace.reading is None:
         raise JtvizError(
             "this trace was loaded or made from arrays, and has no model to attribute with: trace it anew."
         )
+    checked_single(trace.reading.prepared)
     with trace.reading.opened() as forward:
         yield Session(trace, trace.reading, forward)
 
@@ -408,7 +416,7 @@ def examples(how: How, trace: Trace) -> int:
 
 
 def _numbers(part: Tensor) -> np.ndarray:
-    return part.detach().cpu().float().numpy()
+    return precise(part.detach().cpu()).numpy()
 
 
 def _said(found: Attribution, asked: int) -> Attribution:

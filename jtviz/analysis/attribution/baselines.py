@@ -68,10 +68,16 @@ def offered(trace: Trace) -> tuple[str, ...]:
 
 
 def default_baseline(tokenizer: Any, forward: Forward) -> str:
-    """Return ``"pad"`` where the model's tokens have padding, ``"zero"`` otherwise."""
+    """Return ``"pad"`` where tokens have padding, ``"mean"`` where not, ``"zero"`` where there are none.
+
+    Zero is no baseline for tokens: RMSNorm (Zhang & Sennrich 2019) makes any multiple of a vector the same,
+    so that all of the way from zeros is in its first step, and no number of steps sums up what happens there.
+    """
     sides: tuple[Side, ...] = ("source", "target")
     known = [_token(tokenizer, "pad", side) is not None for side in sides if side in forward.vectors]
-    return "pad" if forward.reads_tokens and all(known) else "zero"
+    if not forward.reads_tokens:
+        return "zero"
+    return "pad" if all(known) else "mean"
 
 
 def make_baseline(name: str, forward: Forward, tokens: Mapping[str, Tokens], tokenizer: Any) -> Baseline:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -59,6 +60,21 @@ class Problem:
     at_once: int = 1
     window: int = 3
     noise: float = 0.1
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw the same random numbers at every call, and leave NumPy's as they were.
+
+    Captum draws from NumPy (GradientSHAP) and from torch, whose state is put back with the model's.
+    """
+    torch.manual_seed(seed)
+    state = np.random.get_state()  # noqa: NPY002 - the generator that Captum uses
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that Captum uses
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002 - the generator that Captum uses
 
 
 def saliency(problem: Problem, *, order: int) -> Scores:
@@ -139,9 +155,9 @@ def by_layer(problem: Problem, name: str) -> Scores:
         "layer_conductance": _attr().LayerConductance,
         "layer_integrated_gradients": _attr().LayerIntegratedGradients,
     }[name]
-    for side, module in problem.layers:
-        with _known_warnings():
-            parts = maker(problem.function, module).attribute(
+    for side, block in problem.layers:
+        with _known_warnings(), _stream(block) as stream:
+            parts = maker(problem.function, stream).attribute(
                 problem.vectors,
                 problem.baselines,
                 n_steps=problem.n_steps,
@@ -153,6 +169,32 @@ def by_layer(problem: Problem, name: str) -> Scores:
         torch.stack(rows) if rows else vectors.new_zeros((0, vectors.shape[1]))
         for rows, vectors in zip(found, problem.vectors, strict=True)
     )
+
+
+@contextmanager
+def _stream(block: nn.Module) -> Iterator[nn.Module]:
+    """Yield a module that what a block hands on goes through.
+
+    Blocks return it alone, or in a tuple with what Captum cannot take (None) or should not (the position
+    bias of T5).
+    """
+    passed = nn.Identity()
+
+    def through(_: nn.Module, __: Any, output: Any) -> Any:
+        if isinstance(output, Tensor):
+            return passed(output)
+        if isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
+            return type(output)([passed(output[0]), *output[1:]])
+        raise JtvizError(
+            f"{type(block).__name__} returns neither a tensor nor one in front: choose a method that is not "
+            f"by layer."
+        )
+
+    handle = block.register_forward_hook(through)
+    try:
+        yield passed
+    finally:
+        handle.remove()
 
 
 def feature_ablation(problem: Problem) -> Scores:
@@ -264,7 +306,7 @@ def _known_warnings() -> Iterator[None]:
     """Captum warns of what is meant here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Setting forward, backward hooks and attributes.*")
-        warnings.filterwarnings("ignore", message=".*internal_batch_size.*")
+        warnings.filterwarnings("ignore", message=".*internal.batch.size.*")
         warnings.filterwarnings("ignore", message=".*backward hooks.*")
         yield
 

@@ -123,7 +123,8 @@ def trust(
     --------
     >>> import jtviz
     >>> from jtviz.analysis import attribute, trust
-    >>> trace = jtviz.demo.classifier().trace("Man, 60. Has crushing chest pain. Lives alone.")
+    >>> note = "Man, 60. Has crushing chest pain. No sore throat. Lives alone."
+    >>> trace = jtviz.demo.classifier().trace(note)
     >>> found = trust(trace, attribute(trace, target="urgent", output="log_prob"))
     >>> found.is_doubtful, len(found.sentences)
     (False, 2)

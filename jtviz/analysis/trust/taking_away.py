@@ -104,7 +104,8 @@ def faithfulness(
     --------
     >>> import jtviz
     >>> from jtviz.analysis import attribute, faithfulness
-    >>> trace = jtviz.demo.classifier().trace("Man, 60. Has crushing chest pain. Lives alone.")
+    >>> note = "Man, 60. Has crushing chest pain. No sore throat. Lives alone."
+    >>> trace = jtviz.demo.classifier().trace(note)
     >>> found = faithfulness(trace, attribute(trace, target="urgent", output="log_prob"))
     >>> found.measure, found.beats_random
     ('probability of urgent', True)

@@ -1,0 +1,153 @@
+"""What goes wrong with an attribution is said before any gradient, and leaves the model as it was found."""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+import torch
+
+import jtviz
+from jtviz.analysis.attribution import METHODS, attribute
+from jtviz.capture import HookedTransformer, JtvizError, OutOfRangeError, hook, load
+from tests.unit.test_capture_untouched import state
+
+NOTE = "Man, 60. Has crushing chest pain."
+FEW: dict[str, Any] = {"n_steps": 8, "n_samples": 3, "raise_steps": False}
+
+
+class Unique:
+    """What a model can hold that cannot be copied (a lock, a file, a connection)."""
+
+    def __deepcopy__(self, memo: Any) -> NoReturn:
+        raise TypeError("cannot be copied")
+
+
+def watched(*, copyable: bool = True) -> tuple[HookedTransformer, list[int], list[int]]:
+    """Return a copy of the embedded classifier, its forward passes so far, and at which one to interrupt."""
+    hooked = jtviz.demo.classifier()
+    model = copy.deepcopy(hooked.model)
+    if not copyable:
+        object.__setattr__(model, "connection", Unique())
+    passes: list[int] = []
+    at: list[int] = []
+
+    def count(*_: Any) -> None:
+        passes.append(1)
+        if len(passes) in at:
+            torch.rand(3)
+            raise KeyboardInterrupt
+
+    model.encoder.register_forward_hook(count)  # type: ignore[union-attr]
+    return hook(model, hooked.tokenizer), passes, at
+
+
+@pytest.mark.parametrize("copyable", [True, False])
+@pytest.mark.parametrize("after", [1, 2, 4])
+@pytest.mark.parametrize("method", list(METHODS))
+def test_an_interruption_leaves_the_model_as_found(method: str, after: int, *, copyable: bool) -> None:
+    hooked, passes, at = watched(copyable=copyable)
+    hooked.model.train()
+    before = state(hooked.model)
+    numbers = repr(np.random.get_state())  # noqa: NPY002 - Captum draws from it
+    trace = hooked.trace(NOTE)
+    wanted = attribute(trace, method, **FEW).scores["encoder"]
+    last = len(passes)
+    attribute(trace, method, **FEW)
+    at.append(len(passes) + min(after, len(passes) - last))
+    with pytest.raises(KeyboardInterrupt):
+        attribute(trace, method, **FEW)
+    assert state(hooked.model) == before
+    assert repr(np.random.get_state()) == numbers  # noqa: NPY002 - Captum draws from it
+    np.testing.assert_allclose(attribute(trace, method, **FEW).scores["encoder"], wanted, atol=1e-6, rtol=0)
+
+
+ABLATION, SMOOTH = {"method": "feature_ablation"}, {"method": "smooth_grad"}
+BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"method": "integrated_gradient"}, JtvizError, "did you mean 'integrated_gradients'?"),
+    ({"method": "Captum"}, JtvizError, "no method 'Captum'; choose from 'saliency_l1'"),
+    ({"baseline": "mask"}, JtvizError, "has no mask token: choose another baseline, 'pad', 'mask', 'zero'"),
+    ({"baseline": "Man, 60."}, JtvizError, "the baseline has 5 tokens and the text has 10"),
+    ({"baseline": 0}, JtvizError, "baseline= is one of 'pad', 'mask', 'zero', 'mean' or a text"),
+    ({"n_steps": 0}, JtvizError, "n_steps= is a number, at least 1, not 0"),
+    ({"n_steps": 2.5}, JtvizError, "n_steps= is a number, at least 1, not 2.5"),
+    ({"n_samples": -1}, JtvizError, "n_samples= is a number, at least 1, not -1"),
+    ({"window": 0, "method": "occlusion"}, JtvizError, "window= is a number, at least 1"),
+    ({"memory": 0}, JtvizError, "memory= is a number, at least 1"),
+    ({"noise": -0.1, **SMOOTH}, JtvizError, "noise= is a share of the range of the vectors, at least 0"),
+    ({"noise": float("nan"), **SMOOTH}, JtvizError, "noise= is a share of the range of the vectors"),
+    ({"unit": "paragraph", **ABLATION}, JtvizError, "unit= is one of 'token', 'word', 'sentence'"),
+    ({"unit": [(3, 99)], **ABLATION}, JtvizError, "unit .3, 99. is not there: tokens are 0 to 9"),
+    ({"unit": [(1, 3), (2, 4)], **ABLATION}, JtvizError, "unit .2, 4. overlaps another"),
+    ({"output": "probability"}, JtvizError, "output= is one of 'logit', 'log_prob', 'prob', 'loss'"),
+    ({"target": "soon"}, OutOfRangeError, "class 'soon' is not there: choose from can wait, urgent"),
+    ({"target": "urgent", "against": 9}, OutOfRangeError, "class 9 is not there"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "said"), BAD)
+def test_a_wrong_request_gets_one_sentence_before_any_gradient(
+    options: dict[str, Any], error: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked, passes, _ = watched()
+    trace = hooked.trace(NOTE)
+    before, count = state(hooked.model), len(passes)
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        pytest.fail("a gradient was computed")
+
+    monkeypatch.setattr(torch.autograd, "grad", refuse)
+    with pytest.raises(error, match=said) as caught:
+        attribute(trace, **options)
+    assert str(caught.value).count(". ") == 0
+    assert len(passes) <= count + 1, "the text itself is read again at most"
+    assert state(hooked.model) == before
+
+
+def test_a_trace_without_a_model_says_that_it_has_none(tmp_path: Path) -> None:
+    jtviz.demo.classifier().trace(NOTE).save(tmp_path / "trace.safetensors")
+    drawn = jtviz.from_arrays([[[[1.0, 0.0], [0.5, 0.5]]]])
+    for trace in (load(tmp_path / "trace.safetensors"), drawn):
+        with pytest.raises(JtvizError, match="has no model to attribute with: trace it anew"):
+            attribute(trace)
+
+
+def changed_weight(model: Any) -> None:
+    with torch.no_grad():
+        model.classify.weight.mul_(2)
+
+
+def other_hook(model: Any) -> None:
+    model.encoder.register_forward_hook(lambda *_: None)
+
+
+@pytest.mark.parametrize("change", [changed_weight, other_hook])
+def test_a_model_that_changed_since_the_trace_is_refused(change: Callable[[Any], None]) -> None:
+    hooked, passes, _ = watched()
+    trace = hooked.trace(NOTE)
+    change(hooked.model)
+    count = len(passes)
+    with pytest.raises(JtvizError, match="the model was changed since this trace: trace again"):
+        attribute(trace)
+    assert len(passes) == count
+
+
+def test_a_model_that_is_gone_is_refused() -> None:
+    hooked, _, _ = watched()
+    trace = hooked.trace(NOTE)
+    del hooked
+    gc.collect()
+    with pytest.raises(JtvizError, match="the model of this trace is gone: keep it, and trace again"):
+        attribute(trace)
+
+
+def test_several_texts_at_once_are_refused() -> None:
+    hooked, _, _ = watched()
+    trace = hooked.trace(inputs={"input_ids": torch.tensor([[1, 5, 6, 7], [1, 6, 5, 8]])})
+    with pytest.raises(JtvizError, match="one example at a time"):
+        attribute(trace)
