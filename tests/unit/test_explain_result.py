@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -35,11 +36,26 @@ def test_many_texts_are_explained_one_by_one_with_one_bar(capsys: pytest.Capture
     assert not capsys.readouterr().err
 
 
+def test_traces_of_many_texts_are_not_kept_but_read_again() -> None:
+    model = build("Bert", "ForSequenceClassification", num_labels=3)
+    texts = [f"{noun} {verb} ." for noun in ("cat", "dog", "Ann") for verb in ("sat", "ran", "is", "was")]
+    found = jtviz.explain(model, texts, tokenizer=words(), method="input_x_gradient", trust=False)
+    gc.collect()
+    alive = [one.sources[0]._known for one in found]
+    assert sum(known is not None and known() is not None for known in alive) <= 8
+    for one in found:
+        assert one.traces[0].tokens["encoder"].sentence == one.text
+    del model
+    gc.collect()
+    with pytest.raises(JtvizError, match="model of this explanation is gone"):
+        _ = found[0].traces
+
+
 def test_a_blank_text_among_many_is_refused_before_any_is_read() -> None:
     model = build("Bert", "ForSequenceClassification", num_labels=3)
     calls: list[Any] = []
     handle = model.register_forward_pre_hook(lambda *call: calls.append(call))
-    with pytest.raises(JtvizError, match="text 1 of 2: text is empty"):
+    with pytest.raises(JtvizError, match=r"text\[1\]: text is empty"):
         jtviz.explain(model, [TEXT, " "], tokenizer=words())
     handle.remove()
     assert not calls

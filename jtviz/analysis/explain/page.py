@@ -34,9 +34,7 @@ def html(found: Explanation, *, unit: str, normalise: bool, annotate: bool) -> s
         raise JtvizError(f"unit= is 'token' or 'word', not {unit!r}.")
     parts = []
     for number, (name, part) in enumerate(zip(found.names, found.parts, strict=True)):
-        patches = getattr(found.traces[number].reading, "prepared", None)
-        columns = getattr(getattr(patches, "patches", None), "columns", None)
-        parts.append(_part(name, part, unit, columns, normalise=normalise, annotate=annotate))
+        parts.append(_part(name, part, unit, found.columns, normalise=normalise, annotate=annotate))
         if found.trust is not None:
             faith = found.trust[number].faithfulness
             weight = "" if faith is not None and faith.beats_random else ";font-weight:bold"
