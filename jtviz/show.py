@@ -214,9 +214,7 @@ def show_gradients(
         wanted = [
             session.score(one, output, against) for one in targets_of(session.outcome(), target, output)
         ]
-        return gradients_view(
-            session, wanted, how, progress=progress, check=check, title=text or "", unit=unit, **settings
-        )
+        return gradients_view(session, wanted, how, progress=progress, check=check, unit=unit, **settings)
 
 
 @overload

@@ -180,7 +180,9 @@ function headline(scene: Scene, scores: Scores, gone: AbortSignal): HTMLElement 
     const steps = part?.n_steps ? `, ${part.n_steps} points` : "";
     how.textContent = part ? `${label}${against}${steps}: ${about}` : "";
   });
-  return h("div", { class: "headline" }, what, how);
+  const title = h("span", { class: "about" }, scene.meta.title);
+  title.hidden = scene.meta.title === "";
+  return h("div", { class: "headline" }, title, what, how);
 }
 
 function legend(scores: Scores, gone: AbortSignal): HTMLElement {

@@ -1,10 +1,12 @@
 """What a prediction rests on: attribution to tokens, and how far it can be trusted."""
 
-from .attribute import How, Session, attribute, checked_how, opened, targets_of
+from .attribute import attribute, targets_of
 from .attribution import TOLERANCE, Attribution, method_named
 from .baselines import BASELINES
 from .cost import MEMORY
+from .how import How, checked_how
 from .methods import METHODS, Method
+from .session import Session, opened
 
 __all__ = [
     "BASELINES", "MEMORY", "METHODS", "TOLERANCE", "Attribution", "How", "Method", "Session", "attribute",

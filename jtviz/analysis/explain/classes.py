@@ -10,7 +10,7 @@ from jtviz.capture import JtvizError
 from jtviz.capture.classes import class_logits, class_names
 from jtviz.capture.score import Score, first_logits
 
-from ..attribution.attribute import Session
+from ..attribution.session import Session
 from .choice import Found, chance, choice, named
 from .request import Request
 

@@ -16,7 +16,7 @@ from jtviz.capture import JtvizError, OutOfRangeError
 from jtviz.capture.classes import class_names
 from jtviz.capture.score import first_logits
 
-from ..attribution.attribute import Session
+from ..attribution.session import Session
 from .choice import Found, chance
 from .request import Request
 

@@ -18,7 +18,7 @@ from jtviz.capture.part import is_int, plain
 from jtviz.capture.score import first_logits
 from jtviz.tokens import Tokens
 
-from ..attribution.attribute import Session
+from ..attribution.session import Session
 from .choice import Found, choice
 from .request import Request
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 from jtviz.capture import HookedTransformer, JtvizError
 from jtviz.capture.inputs import Text
 
-from ..attribution.attribute import How, Session, opened
 from ..attribution.attribution import Attribution
+from ..attribution.how import How
 from ..attribution.progress import Progress
+from ..attribution.session import Session, opened
 from ..trust import trust as trust_in
 from .choice import Found, named
 from .entailment import entailment_of, likeliest, logit_of, of_label, wanted_labels

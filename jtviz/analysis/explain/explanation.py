@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from jtviz.capture import JtvizError, OutOfRangeError, Trace
 from jtviz.capture.inputs import Text
 
-from ..attribution.attribute import How
 from ..attribution.attribution import Attribution
+from ..attribution.how import How
 from ..trust import Trust
 from .page import html
 from .request import Again

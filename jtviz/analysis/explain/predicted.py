@@ -12,7 +12,8 @@ from jtviz.capture import JtvizError
 from jtviz.capture.inputs import UNREAD
 from jtviz.tokens import codec, label
 
-from ..attribution.attribute import Session, targets_of
+from ..attribution.attribute import targets_of
+from ..attribution.session import Session
 from .choice import Found, chance, named
 from .request import Request
 

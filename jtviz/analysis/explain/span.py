@@ -17,7 +17,7 @@ from jtviz.capture import JtvizError, OutOfRangeError
 from jtviz.capture.part import is_int, plain
 from jtviz.tokens import JOINT, Tokens
 
-from ..attribution.attribute import Session
+from ..attribution.session import Session
 from .choice import Found, chance, choice
 from .request import Request
 

@@ -14,7 +14,7 @@ from typing import Literal
 from jtviz.capture import JtvizError
 from jtviz.capture.classes import class_logits
 
-from ..attribution.attribute import Session
+from ..attribution.session import Session
 from .choice import Found
 from .classes import of_classes, of_labels
 from .entities import label_logits, of_entities

@@ -17,9 +17,10 @@ from jtviz.capture.part import is_int
 from jtviz.capture.score import Score
 from jtviz.capture.target import TargetLike, checked_output
 
-from ..attribution.attribute import How, Session, checked_how, opened
 from ..attribution.attribution import Attribution, method_named
 from ..attribution.cost import MEMORY
+from ..attribution.how import How, checked_how
+from ..attribution.session import Session, opened
 from ..attribution.units import Unit
 from .places import Places, places_of
 from .ranks import checked_scipy, correlations, overlaps

@@ -11,10 +11,11 @@ from typing import Any
 
 from jtviz.capture import JtvizError, Trace
 
-from ..attribution.attribute import How, opened
 from ..attribution.attribution import TOLERANCE, Attribution
 from ..attribution.baselines import BASELINES
 from ..attribution.cost import MEMORY
+from ..attribution.how import How
+from ..attribution.session import opened
 from ..attribution.units import Unit
 from .agreement import COMPARED, Agreement, agreement_of
 from .faithfulness import Faithfulness

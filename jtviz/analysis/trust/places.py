@@ -16,9 +16,9 @@ from torch import Tensor
 from jtviz.capture import JtvizError
 from jtviz.capture.score import Score
 
-from ..attribution.attribute import Session
 from ..attribution.attribution import Attribution
 from ..attribution.baselines import stays
+from ..attribution.session import Session
 from ..attribution.units import Unit, unit_numbers
 
 

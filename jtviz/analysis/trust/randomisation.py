@@ -25,11 +25,12 @@ from jtviz.capture.reading import Reading
 from jtviz.capture.score import Score
 from jtviz.capture.target import TargetLike, checked_output
 
-from ..attribution.attribute import How, checked_how, opened
 from ..attribution.attribution import Attribution, method_named
 from ..attribution.cost import MEMORY
+from ..attribution.how import How, checked_how
 from ..attribution.methods import Method
 from ..attribution.progress import Progress
+from ..attribution.session import opened
 from ..attribution.units import Unit
 from .cascade import shuffle, steps_of
 from .places import Places, places_of

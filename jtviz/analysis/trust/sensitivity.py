@@ -14,11 +14,12 @@ import numpy as np
 
 from jtviz.capture import JtvizError, Trace
 
-from ..attribution.attribute import How, Session, checked_how, opened
 from ..attribution.attribution import Attribution
 from ..attribution.baselines import BASELINES
 from ..attribution.cost import MEMORY
+from ..attribution.how import How, checked_how
 from ..attribution.methods import METHODS
+from ..attribution.session import Session, opened
 from ..attribution.units import Unit
 from .chance import measured
 from .places import Places, checked_same, places_of

@@ -15,10 +15,10 @@ import torch
 from jtviz.capture import JtvizError, Trace
 from jtviz.capture.part import is_int
 
-from ..attribution.attribute import Session, opened
 from ..attribution.attribution import Attribution
 from ..attribution.cost import MEMORY
 from ..attribution.progress import Progress
+from ..attribution.session import Session, opened
 from ..attribution.units import Unit
 from .chance import Measured, measured
 from .curves import counts_at, grid
