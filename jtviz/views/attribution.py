@@ -69,7 +69,7 @@ class AttributionView(Linked):
     >>> import jtviz
     >>> trace = jtviz.demo.classifier().trace("Man, 60. Has crushing chest pain.")
     >>> view = AttributionView(trace, [jtviz.analysis.attribute(trace, target="urgent")])
-    >>> view.to_pandas()["score"].sum() > 0
+    >>> bool(view.to_pandas()["score"].sum() > 0)
     True
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jtviz.capture import HookedTransformer, JtvizError, Trace
+from jtviz.capture import HookedTransformer, JtvizError
 from jtviz.capture.inputs import Text
 
 from ..attribution.attribution import Attribution
@@ -20,7 +20,7 @@ from ..trust import trust as trust_in
 from .choice import Found, named
 from .entailment import entailment_of, likeliest, logit_of, of_label, wanted_labels
 from .explanation import Explanation
-from .request import Request, checked, read
+from .request import Again, Request, checked
 from .tasks import task_named, task_of
 
 
@@ -34,26 +34,43 @@ def explained(
     progress: bool | None,
 ) -> Explanation:
     """Explain one prediction; see `jtviz.explain`."""
-    request = checked(request)
+    return _explained(hooked, checked(request), how, task, trust=trust, progress=progress, keep=True)
+
+
+def _explained(
+    hooked: HookedTransformer,
+    request: Request,
+    how: How,
+    task: str | None,
+    *,
+    trust: bool,
+    progress: bool | None,
+    keep: bool,
+) -> Explanation:
     name = _checked_task(request, task)
+    columns = None
     if name == "zero-shot":
-        found, parts, traces = _by_entailment(hooked, request, how, progress)
+        found, parts, sources = _by_entailment(hooked, request, how, progress)
     else:
-        trace = read(hooked, request)
-        with opened(trace) as session:
+        source = Again(hooked, request)
+        with opened(source.trace(keep=True)) as session:
             name, found = _found(session, request, name)
             parts = session.attribute_all(found.scores, how, progress=progress) if found.scores else []
-        traces = [trace] * len(parts)
+            patches = session.reading.prepared.patches
+            columns = None if patches is None else patches.columns
+        sources = [source] * len(parts)
     worth = None
     if trust:
         worth = tuple(
-            trust_in(trace, part, unit=how.unit, memory=how.memory, seed=how.seed, progress=False)
-            for trace, part in zip(traces, parts, strict=True)
+            trust_in(source.trace(), part, unit=how.unit, memory=how.memory, seed=how.seed, progress=False)
+            for source, part in zip(sources, parts, strict=True)
         )
+    if not keep:
+        for source in sources:
+            source.let_go()
     return Explanation(
-        name, request.text, found.prediction, found.names, tuple(parts), tuple(traces), how,
-        worth,
-    )  # fmt: skip
+        name, request.text, found.prediction, found.names, tuple(parts), how, worth, tuple(sources), columns
+    )
 
 
 def all_explained(
@@ -73,7 +90,7 @@ def all_explained(
             one = checked(replace(request, text=text))
             _checked_task(one, task)
         except JtvizError as error:
-            raise JtvizError(f"text {number} of {len(texts)}: {error}") from error
+            raise JtvizError(f"text[{number}]: {error}") from error
         wanted.append(one)
     found = []
     words = f"{how.method.label} of {len(texts)} texts"
@@ -81,9 +98,9 @@ def all_explained(
     with Progress(words, len(texts), shown=shown, seconds=0.0) as bar:
         for number, one in enumerate(wanted):
             try:
-                found.append(explained(hooked, one, how, task=task, trust=trust, progress=False))
+                found.append(_explained(hooked, one, how, task, trust=trust, progress=False, keep=False))
             except JtvizError as error:
-                raise JtvizError(f"text {number} of {len(texts)}: {error}") from error
+                raise JtvizError(f"text[{number}]: {error}") from error
             bar.advance(1)
     return found
 
@@ -118,21 +135,21 @@ def _found(session: Session, request: Request, name: str | None) -> tuple[str, F
 
 def _by_entailment(
     hooked: HookedTransformer, request: Request, how: How, progress: bool | None
-) -> tuple[Found, list[Attribution], list[Trace]]:
+) -> tuple[Found, list[Attribution], list[Again]]:
     """Explain each label, of which every one is read with the text on its own."""
     entailment_of(hooked.model)
     labels, wanted = list(request.labels or ()), wanted_labels(request)
     parts: dict[str, Attribution] = {}
-    traces: dict[str, Trace] = {}
+    sources: dict[str, Again] = {}
     logits = []
     with Progress(f"{len(labels)} labels", len(labels), shown=bool(progress), seconds=0.0) as bar:
         for label in dict.fromkeys(labels):
-            trace = read(hooked, request, (str(request.text), request.hypothesis.format(label)))
-            with opened(trace) as session:
+            source = Again(hooked, request, (str(request.text), request.hypothesis.format(label)))
+            with opened(source.trace(keep=True)) as session:
                 logits.append(logit_of(session))
                 if label in wanted:
                     score = of_label(session, request, label).scores[0]
-                    parts[label], traces[label] = session.attribute(score, how, progress=False), trace
+                    parts[label], sources[label] = session.attribute(score, how, progress=False), source
             bar.advance(1)
     found = Found(tuple(wanted), (), likeliest(list(dict.fromkeys(labels)), logits))
-    return found, [parts[label] for label in wanted], [traces[label] for label in wanted]
+    return found, [parts[label] for label in wanted], [sources[label] for label in wanted]

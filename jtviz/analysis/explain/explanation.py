@@ -17,6 +17,7 @@ from ..attribution.attribution import Attribution
 from ..attribution.how import How
 from ..trust import Trust
 from .page import html
+from .request import Again
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,12 +44,14 @@ class Explanation:
         What was explained: a class, ``start`` and ``end``, an entity, a token; one name a part.
     parts : tuple of Attribution
         What each of them is attributed to.
-    traces : tuple of Trace
-        What each of them was read from: the same trace but for ``"zero-shot"``, which reads once a label.
     how : How
         How it was attributed.
     trust : tuple of Trust, or None
         How far each part can be trusted.
+    sources : tuple of Again
+        What each of them was read from; see `traces`.
+    columns : int or None
+        Patches across, of a picture.
 
     Examples
     --------
@@ -63,9 +66,10 @@ class Explanation:
     prediction: str
     names: tuple[str, ...]
     parts: tuple[Attribution, ...]
-    traces: tuple[Trace, ...]
     how: How
-    trust: tuple[Trust, ...] | None = None
+    trust: tuple[Trust, ...] | None
+    sources: tuple[Again, ...]
+    columns: int | None = None
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -85,7 +89,7 @@ class Explanation:
             self,
             names=(self.names[part],),
             parts=(self.parts[part],),
-            traces=(self.traces[part],),
+            sources=(self.sources[part],),
             trust=None if self.trust is None else (self.trust[part],),
         )
 
@@ -105,6 +109,14 @@ class Explanation:
     def baseline(self) -> str | None:
         """What an absent token is; None where the method needs none."""
         return self.parts[0].baseline if self.parts else self.how.baseline
+
+    @property
+    def traces(self) -> tuple[Trace, ...]:
+        """What each part was read from: the same trace but for ``"zero-shot"``, which reads once a label.
+
+        Of one of many texts it is read again, where it is no longer there.
+        """
+        return tuple(source.trace() for source in self.sources)
 
     @property
     def attributions(self) -> tuple[Scored, ...]:
@@ -219,14 +231,15 @@ class Explanation:
 
         if not self.parts:
             raise JtvizError(f"there is nothing to show: {self.prediction}.")
-        if len({id(trace) for trace in self.traces}) == 1:
-            return made(self.traces[0], self, self._title)
+        traces = self.traces
+        if len(set(traces)) == 1:
+            return made(traces[0], self, self._title)
         import ipywidgets
 
         return ipywidgets.VBox(
             [
                 made(trace, one, f"{self._title}: {name}")
-                for trace, one, name in zip(self.traces, self, self.names, strict=True)
+                for trace, one, name in zip(traces, self, self.names, strict=True)
             ]
         )
 

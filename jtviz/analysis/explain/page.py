@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jtviz.capture import JtvizError
 
-from ..attribution.attribution import TOLERANCE, Attribution
+from ..attribution.attribution import Attribution
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -34,11 +34,10 @@ def html(found: Explanation, *, unit: str, normalise: bool, annotate: bool) -> s
         raise JtvizError(f"unit= is 'token' or 'word', not {unit!r}.")
     parts = []
     for number, (name, part) in enumerate(zip(found.names, found.parts, strict=True)):
-        patches = getattr(found.traces[number].reading, "prepared", None)
-        columns = getattr(getattr(patches, "patches", None), "columns", None)
-        parts.append(_part(name, part, unit, columns, normalise=normalise, annotate=annotate))
+        parts.append(_part(name, part, unit, found.columns, normalise=normalise, annotate=annotate))
         if found.trust is not None:
-            weight = ";font-weight:bold" if found.trust[number].is_doubtful else ""
+            faith = found.trust[number].faithfulness
+            weight = "" if faith is not None and faith.beats_random else ";font-weight:bold"
             # The first sentence is about the sum, which is said already.
             said = found.trust[number].sentences[1:]
             parts.append("".join(f'<div style="{_SMALL}{weight}">{escape(one)}</div>' for one in said))
@@ -56,9 +55,8 @@ def _part(
 ) -> str:
     sides = {side: _labelled(part, side, unit) for side in part.tokens}
     full = max((abs(score) for _, scores in sides.values() for score in scores), default=0.0)
-    unit_of = (
-        "share of the strongest" if normalise else _SCALES.get(part.score.target.output, "its own scale")
-    )
+    scale = _SCALES.get(part.score.target.output, "its own scale")
+    unit_of = f"as shares of the strongest {scale}" if normalise else f"in {scale}"
     by = full if normalise and full else 1.0
     strips = []
     for side, (texts, scores) in sides.items():
@@ -116,7 +114,7 @@ def _legend(full: float, unit: str, *, is_signed: bool) -> str:
         for end in ends
     )
     words = "against … for" if is_signed else "how much, without a sign"
-    return f'<div style="{_SMALL}">{cells} {words}, in {escape(unit)}</div>'
+    return f'<div style="{_SMALL}">{cells} {words}, {escape(unit)}</div>'
 
 
 def _worth(part: Attribution) -> str:
@@ -125,7 +123,7 @@ def _worth(part: Attribution) -> str:
     if part.relative_delta is None or part.delta is None:
         said = f"{escape(part.method.label)} promises no sum of its scores"
     else:
-        verdict = "complete" if part.is_complete else f"more than {TOLERANCE:.0%}: trust it less"
+        verdict = "complete" if part.is_complete else "not complete"
         said = f"the sum is off by {_number(part.delta)} ({part.relative_delta:.1%}): {verdict}"
     weight = "" if part.is_complete else ";font-weight:bold"
     return f'<div style="{_SMALL}{weight}">{"; ".join([said, *notes])}</div>'

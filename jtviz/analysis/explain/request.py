@@ -6,13 +6,14 @@ Required: whatever is wrong with a request is said before the model runs; a text
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from jtviz.capture import HookedTransformer, JtvizError, Trace
+from jtviz.capture import HookedTransformer, JtvizError, Trace, hook
 from jtviz.capture.generation import decoder_begin
 from jtviz.capture.inputs import Text, checked_texts, encode, forward_arguments
 from jtviz.capture.structure import device_of, is_encoder_decoder, is_hugging_face
@@ -69,6 +70,54 @@ def checked(request: Request) -> Request:
     if not isinstance(request.hypothesis, str) or "{}" not in request.hypothesis:
         raise JtvizError("hypothesis= is a sentence with {} where the label goes.")
     return request
+
+
+class Again:
+    """What was read, ready to be read again where its trace is gone: a trace of every text would fill memory.
+
+    Parameters
+    ----------
+    hooked : HookedTransformer
+        The model; it is not kept alive.
+    request : Request
+        What was asked.
+    text : str, (str, str) or None
+        The text that was read, where it is not the request's own.
+    """
+
+    def __init__(self, hooked: HookedTransformer, request: Request, text: Text | None = None) -> None:
+        self._model = weakref.ref(hooked.model)
+        self._request, self._text = request, text
+        self._known: weakref.ref[Trace] | None = None
+        self._kept: Trace | None = None
+
+    def trace(self, *, keep: bool = False) -> Trace:
+        """Return the trace.
+
+        Parameters
+        ----------
+        keep : bool
+            Whether to keep it from now on.
+
+        Raises
+        ------
+        JtvizError
+            If it is gone, and the model too.
+        """
+        found = None if self._known is None else self._known()
+        if found is None:
+            model = self._model()
+            if model is None:
+                raise JtvizError("the model of this explanation is gone: keep it, and explain again.")
+            found = read(hook(model), self._request, self._text)
+            self._known = weakref.ref(found)
+        if keep:
+            self._kept = found
+        return found
+
+    def let_go(self) -> None:
+        """No longer keep the trace."""
+        self._kept = None
 
 
 def _are_texts(labels: object) -> bool:
