@@ -54,12 +54,12 @@ class Bars:
         self._across = bqplot.Axis(
             scale=scales["x"], tick_rotate=-60, tick_style={"text-anchor": "end", "font-size": 12}, **quiet
         )
-        self._up = bqplot.Axis(scale=scales["y"], side="left", label="", label_offset="3.6em", **quiet)
+        self._up = bqplot.Axis(scale=scales["y"], side="left", label="", label_offset="4.2em", **quiet)
         self.figure: bqplot.Figure = bqplot.Figure(
             marks=[self._bars],
             axes=[self._across, self._up],
             layout={"width": "100%", "max_width": "1080px", "height": "240px"},
-            fig_margin={"top": 12, "bottom": 76, "left": 68, "right": 12},
+            fig_margin={"top": 12, "bottom": 76, "left": 76, "right": 12},
             animation_duration=0,
             display_toolbar=False,
         )

@@ -23,8 +23,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from jtviz.analysis.attribution import MEMORY, attribute
-from jtviz.analysis.attribution.attribute import opened
+from jtviz.analysis.attribution import MEMORY, attribute, opened
 from jtviz.capture import Trace, hook
 
 LENGTH, STEPS = 512, 50
