@@ -69,6 +69,9 @@ function build(parts: Part[], numbers: number[]): Scores {
     parts: signal(parts),
     bytes: signal(bytes(numbers)),
     part: signal(0),
+    pointed: signal(null),
+    span: signal(null),
+    mode: signal("text"),
     layer: signal(0),
     unit: signal("token"),
     annotate: signal(false),
@@ -149,9 +152,34 @@ describe("linking", () => {
     const node = outputs(scene, abort);
     const flow = node.querySelector("[role=group]") as HTMLElement;
     flow.querySelectorAll("button")[1]?.dispatchEvent(new Event("pointerover", { bubbles: true }));
-    expect(scene.part.value).toBe(1);
+    expect([scene.pointed.value, scene.part.value]).toEqual([1, 0]);
     flow.dispatchEvent(new Event("pointerleave"));
-    expect(scene.part.value).toBe(0);
+    expect(scene.pointed.value).toBe(null);
+    // What is hovered is nobody's business but the page's.
+    expect(model.saved).toBe(0);
+  });
+
+  test("a shift-click takes several outputs together: scores and sums are added", () => {
+    const scores = build([part({ row: 0 }), part({ row: 1, value: 5 })], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    const node = outputs(scene, abort);
+    const [, second] = [...node.querySelectorAll("button")];
+    second?.dispatchEvent(new MouseEvent("click", { bubbles: true, shiftKey: true }));
+    expect(scene.span.value).toEqual([0, 2]);
+    expect([...scores.shown("encoder")]).toEqual([7, 9, 11]);
+    const shown = scores.part.value;
+    expect([shown?.name, shown?.words, shown?.value]).toEqual(["茶茶", "logit of 茶 + 茶", 8]);
+    expect(shown?.delta).toBeCloseTo(0.04);
+    expect(shown?.relative_delta).toBeCloseTo(0.04 / 6);
+    second?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+    expect([scene.span.value, scene.part.value]).toEqual([null, 1]);
+  });
+
+  test("sizes without a sign are not added up", () => {
+    build([part({ is_signed: false }), part({ is_signed: false })], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    const node = outputs(scene, abort);
+    const [, second] = [...node.querySelectorAll("button")];
+    second?.dispatchEvent(new MouseEvent("click", { bubbles: true, shiftKey: true }));
+    expect(scene.span.value).toBe(null);
   });
 });
 

@@ -1,7 +1,7 @@
 """From a trace to numbers: pure functions that return small data classes, with no browser in sight."""
 
 from .alignment import Alignment, align
-from .attribution import METHODS, Attribution, Method, attribute
+from .attribution import METHODS, Attribution, Method, attribute, together
 from .explain import TASKS, Explanation, Task
 from .heads import LEAST, MEASURES, FoundHead, HeadMeasures, find_heads, head_measures
 from .products import Products, products
@@ -58,6 +58,7 @@ __all__ = [
     "relevance",
     "repeat_scores",
     "rollout",
+    "together",
     "trust",
     "weighted",
 ]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets as t
 
-from jtviz.analysis.attribution import METHODS, Attribution, How, method_named, opened
+from jtviz.analysis.attribution import METHODS, Attribution, How, method_named, opened, together
 from jtviz.analysis.attribution.baselines import offered
 from jtviz.analysis.trust import Trust, trust
 from jtviz.analysis.words import words_of
@@ -87,6 +87,11 @@ class AttributionView(Linked):
     part = t.Int(0, min=0).tag(sync=True, echo_update=False)
     """Which part is shown."""
 
+    span = t.List(t.Int(), default_value=None, allow_none=True, minlen=2, maxlen=2).tag(
+        sync=True, echo_update=False
+    )
+    """Parts that are taken together, ``[first, last + 1]``: the sum of their scores; None for one part."""
+
     explained_layer = t.Int(0, min=0).tag(sync=True, echo_update=False)
     """Which layer's scores are shown, of a method by layer."""
 
@@ -151,6 +156,27 @@ class AttributionView(Linked):
         self.observe(self._choose, ("method", "baseline"))
         self.on_msg(self._on_message)
 
+    @t.validate("span")
+    def _valid_span(self, proposal: dict[str, Any]) -> Any:
+        span = proposal["value"]
+        if span is None:
+            return span
+        if not 0 <= span[0] < span[1] <= len(self._found):
+            msg = f"There is no span {span} of parts; choose from 0 to {len(self._found)}."
+            raise t.TraitError(msg)
+        try:
+            together(self._found[slice(*span)])
+        except JtvizError as error:
+            raise t.TraitError(str(error)) from None
+        return span
+
+    @t.validate("part")
+    def _valid_part(self, proposal: dict[str, Any]) -> Any:
+        if not 0 <= proposal["value"] < len(self._found):
+            msg = f"There is no part {proposal['value']}; choose from 0 to {len(self._found) - 1}."
+            raise t.TraitError(msg)
+        return proposal["value"]
+
     def __repr__(self) -> str:
         """Say in one line what is explained: a saved notebook has this where the widget was."""
         return f"AttributionView({', '.join(repr(part) for part in self._found[:3])})"
@@ -169,9 +195,22 @@ class AttributionView(Linked):
             table.insert(0, "explained", part.score.target.name)
         return pd.concat(tables, ignore_index=True)
 
-    def rows(self, part: int) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
-        """Return for each side what is called how and its score, by token or word and layer as shown."""
-        found = self._found[part]
+    @property
+    def shown(self) -> Attribution:
+        """What is shown: one part, or the sum of a span of them."""
+        if self.span is None:
+            return self._found[self.part]
+        return together(self._found[slice(*self.span)])
+
+    def rows(self, part: int | None = None) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+        """Return for each side what is called how and its score, by token or word and layer as shown.
+
+        Parameters
+        ----------
+        part : int, optional
+            Which part; what is shown if left out.
+        """
+        found = self.shown if part is None else self._found[part]
         out: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
         for side, tokens in found.tokens.items():
             scores = found.scores[side]
@@ -238,6 +277,8 @@ class AttributionView(Linked):
             for name, value in self._state().items():
                 self.set_trait(name, value)
             self.part = min(self.part, len(parts) - 1)
+            if not parts[0].method.is_signed:
+                self.set_trait("span", None)
             self.trusts, self.trusted = {}, {}
 
     def check(self, part: int | None = None, *, compare: bool | None = None) -> Trust:

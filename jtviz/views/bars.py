@@ -64,15 +64,15 @@ class Bars:
             display_toolbar=False,
         )
         self._draw()
-        view.observe(self._draw, ("parts", "scores", "part", "explained_layer", "unit"))
+        view.observe(self._draw, ("parts", "scores", "part", "span", "explained_layer", "unit"))
         view.selection.observe(self._mark, ("pinned", "stage"))
         self._bars.observe(self._pin, "selected")
 
     def _draw(self, _: Any = None) -> None:
         view = self._view
-        part = view.attributions[view.part]
+        part = view.shown
         labels, numbers, places = [], [], []
-        for side, (names, sums) in view.rows(view.part).items():
+        for side, (names, sums) in view.rows().items():
             first: dict[int, int] = {}
             for token, place in enumerate(self._words(side)):
                 first.setdefault(place, token)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import traitlets
 
 import jtviz
 from jtviz.analysis import attribute
@@ -90,6 +91,37 @@ def test_why_this_rather_than_that_is_the_difference_of_both() -> None:
         both.scores["encoder"], mine.scores["encoder"] - other.scores["encoder"], atol=1e-4
     )
     assert both.score.words == "logit of 茶 − logit of 水"
+
+
+def test_several_outputs_together_are_the_attribution_of_their_sum() -> None:
+    view = jtviz.show_gradients(jtviz.demo.translator(), "I like tea.", n_steps=20).strip
+    view.span = [1, 3]
+    trace = view.trace
+
+    def both(output: torch.Tensor) -> torch.Tensor:
+        ids = [part.score.target.index for part in view.attributions]
+        return output[0, 1, ids[1]] + output[0, 2, ids[2]]
+
+    expected = attribute(trace, target=both, n_steps=20, raise_steps=False, baseline="pad")
+    for side, (_, scores) in view.rows().items():
+        np.testing.assert_allclose(scores, expected.scores[side], atol=2e-5)
+    shown = view.shown
+    assert shown.score.value == pytest.approx(expected.score.value, abs=1e-5)
+    assert shown.delta == pytest.approx(expected.delta, abs=1e-4)
+    assert shown.score.words == "logit of 喜欢"
+    (mark,) = Bars(view).figure.marks
+    np.testing.assert_allclose(sorted(mark.y), sorted(np.concatenate([s for _, s in view.rows().values()])))
+
+
+def test_what_has_no_sign_or_is_not_there_is_not_taken_together() -> None:
+    view = jtviz.show_gradients(jtviz.demo.translator(), "I like tea.", method="saliency_l2").strip
+    with pytest.raises(traitlets.TraitError, match="have no sign"):
+        view.span = [0, 2]
+    with pytest.raises(traitlets.TraitError, match="no span"):
+        view.span = [2, 20]
+    with pytest.raises(traitlets.TraitError, match="no part 20"):
+        view.part = 20
+    assert (view.span, view.part) == (None, 0)
 
 
 def test_views_of_one_text_share_a_selection_whatever_is_differentiated() -> None:

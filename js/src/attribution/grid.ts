@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals-core";
 import { colourAt, css, inkOn } from "../core/colour";
 import { h, onceAFrame, prepare, watch } from "../core/dom";
-import { number } from "../core/words";
+import { digits } from "../parts/figures";
 import { choosePart, hover, isAt, type Scene, type Scores, togglePin } from "./scene";
 
 /** Room for names, at most. */
@@ -53,14 +53,13 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
       }
     }
     const context = prepare(canvas, left + parts.length * cell.width + 1, y + 1);
+    const column = scene.pointed.peek() ?? scene.part.peek();
     const { ink } = scene.theme.peek();
     const ramp = scores.ramp.peek();
     const all = parts.map((_, part) =>
       Object.fromEntries(sides.map(({ name }) => [name, scores.of(name, part)])),
     );
-    let max = 0;
-    for (const part of all)
-      for (const own of Object.values(part)) for (const s of own) max = Math.max(max, Math.abs(s));
+    const max = scores.max.peek();
     context.textBaseline = "middle";
     context.font = `12px ${font}`;
     const shown = hovered.peek();
@@ -81,7 +80,7 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
           context.fillStyle = inkOn(colour);
           context.textAlign = "center";
           context.font = `10px ${font}`;
-          context.fillText(number(score), left + (part + 0.5) * cell.width, above + cell.height / 2);
+          context.fillText(digits(score), left + (part + 0.5) * cell.width, above + cell.height / 2);
           context.font = `12px ${font}`;
         }
       });
@@ -92,7 +91,7 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
       if (!isUpright(name)) context.rotate(-Math.PI / 2);
       context.textAlign = isUpright(name) ? "center" : "left";
       context.fillStyle = css(ink);
-      context.globalAlpha = part === scene.part.peek() ? 1 : 0.75;
+      context.globalAlpha = part === column ? 1 : 0.75;
       if (cell.width >= 11) context.fillText(fitted(context, name, TALLEST), 0, 0);
       context.restore();
     });
@@ -106,7 +105,7 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
       context.strokeRect(left + 0.5, first.y + 0.5, parts.length * cell.width - 1, height - 1);
     }
     context.globalAlpha = 1;
-    context.strokeRect(left + scene.part.peek() * cell.width + 0.5, top + 0.5, cell.width - 1, y - top - 1);
+    context.strokeRect(left + column * cell.width + 0.5, top + 0.5, cell.width - 1, y - top - 1);
   };
   const again = onceAFrame(draw);
   watch(abort, () => {
@@ -114,6 +113,7 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
     scores.ramp.value;
     scene.width.value;
     scene.part.value;
+    scene.pointed.value;
     scene.annotate.value;
     scene.unit.value;
     scene.selection.focus.value;
@@ -138,7 +138,7 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
     (event) => {
       const found = at(event);
       hovered.value = found;
-      if (found && found.part >= 0) scene.part.value = found.part;
+      scene.pointed.value = found && found.part >= 0 ? found.part : null;
       hover(scene, found && tokenOf(found.row));
     },
     options,
@@ -147,6 +147,7 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
     "pointerleave",
     () => {
       hovered.value = null;
+      scene.pointed.value = null;
       hover(scene, null);
     },
     options,

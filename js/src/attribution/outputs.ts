@@ -1,5 +1,6 @@
 // What is explained, where that is several things: the tokens of an answer, the two ends of a span.
-// Hovering one shows what it rests on; a click stays there, and shows attention views the row it is from.
+// Hovering one shows what it rests on; a click stays there, and shows attention views the row it is from; a
+// shift-click takes all from there to here together.
 
 import { h, set, watch } from "../core/dom";
 import { percent } from "../core/words";
@@ -7,7 +8,6 @@ import { choosePart, type Scene } from "./scene";
 
 export function outputs(scene: Scene, abort: AbortSignal): HTMLElement {
   const flow = h("div", { class: "flow", role: "group", "aria-label": "Explained" });
-  let chosen = scene.part.peek();
   let buttons: HTMLButtonElement[] = [];
   watch(abort, () => {
     buttons = scene.parts.value.map(({ name, probability }, index) =>
@@ -27,10 +27,12 @@ export function outputs(scene: Scene, abort: AbortSignal): HTMLElement {
     flow.replaceChildren(...buttons);
   });
   watch(abort, () => {
-    const part = scene.part.value;
+    const one = scene.pointed.value ?? scene.part.value;
+    const [from, to] = (scene.pointed.value === null && scene.span.value) || [one, one + 1];
     buttons.forEach((button, i) => {
-      set(button, "data-state", i === part ? "pinned" : "idle");
-      set(button, "aria-pressed", i === part);
+      const isShown = i >= from && i < to;
+      set(button, "data-state", isShown ? "pinned" : "idle");
+      set(button, "aria-pressed", isShown);
     });
   });
   // A row pinned in an attention view is the part that it predicts.
@@ -38,7 +40,7 @@ export function outputs(scene: Scene, abort: AbortSignal): HTMLElement {
     const { query } = scene.selection.pinned.value;
     const isDecoder = scene.selection.current.value.query === "decoder";
     const index = query === null || !isDecoder ? -1 : scene.parts.value.findIndex(({ row }) => row === query);
-    if (index >= 0) scene.part.value = chosen = index;
+    if (index >= 0) scene.part.value = index;
   });
   const indexOf = (event: Event): number | null => {
     const button = (event.target as Element).closest<HTMLElement>("[data-part]");
@@ -48,14 +50,14 @@ export function outputs(scene: Scene, abort: AbortSignal): HTMLElement {
   flow.addEventListener(
     "pointerover",
     (event) => {
-      scene.part.value = indexOf(event) ?? chosen;
+      scene.pointed.value = indexOf(event);
     },
     options,
   );
   flow.addEventListener(
     "pointerleave",
     () => {
-      scene.part.value = chosen;
+      scene.pointed.value = null;
     },
     options,
   );
@@ -64,7 +66,13 @@ export function outputs(scene: Scene, abort: AbortSignal): HTMLElement {
     (event) => {
       const index = indexOf(event);
       if (index === null) return;
-      chosen = index;
+      // Sizes cannot be added up: without a sign there is no span.
+      const chosen = scene.part.peek();
+      scene.pointed.value = null;
+      if (event.shiftKey && scene.parts.peek()[index]?.is_signed && index !== chosen) {
+        scene.span.value = [Math.min(chosen, index), Math.max(chosen, index) + 1];
+        return;
+      }
       choosePart(scene, index);
     },
     options,
@@ -72,7 +80,7 @@ export function outputs(scene: Scene, abort: AbortSignal): HTMLElement {
   const block = h(
     "div",
     { class: "block" },
-    h("div", { class: "title", "aria-hidden": "true" }, "explained"),
+    h("div", { class: "title", "aria-hidden": "true" }, "explained · shift-click for several together"),
     flow,
   );
   watch(abort, () => {

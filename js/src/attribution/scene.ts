@@ -5,8 +5,11 @@ import { type Axis, axisOf } from "../core/axis";
 import { type Ramp, rampOf } from "../core/colour";
 import { type Selection, stageNamed } from "../core/selection";
 import type { Theme } from "../core/theme";
-import type { Model, Pins, Role } from "../core/types";
+import type { Model, Pins, Role, Span } from "../core/types";
 import type { AttributionMeta, AttributionTraits, Part } from "./types";
+
+/** As in jtviz/analysis/attribution/attribution.py. */
+const TOLERANCE = 0.05;
 
 export interface Token {
   side: string;
@@ -22,6 +25,11 @@ export interface Scene {
   parts: ReadonlySignal<Part[]>;
   bytes: ReadonlySignal<DataView>;
   part: Signal<number>;
+  /** The part that the reader points at: shown for as long, and never told to the kernel. */
+  pointed: Signal<number | null>;
+  /** Several parts taken together: the first, and the one after the last. */
+  span: Signal<Span | null>;
+  mode: ReadonlySignal<"text" | "matrix">;
   layer: Signal<number>;
   unit: Signal<"token" | "word">;
   annotate: Signal<boolean>;
@@ -38,13 +46,15 @@ export class Scores {
   readonly #all: ReadonlySignal<Record<string, Float32Array>[]>;
 
   constructor(readonly scene: Scene) {
-    this.part = computed(() => scene.parts.value[scene.part.value]);
+    this.part = computed(() => together(this.#shown().map((index) => scene.parts.value[index])));
     this.ramp = computed(() => rampOf(scene.theme.value.background, null, scene.theme.value.dark));
     this.#all = computed(() => read(scene));
     this.max = computed(() => {
       let max = 0;
+      const isGrid = scene.mode.value === "matrix" && scene.parts.value.length > 1;
       for (const { name } of this.sides()) {
-        for (const score of this.of(name, scene.part.value)) max = Math.max(max, Math.abs(score));
+        const rows = isGrid ? scene.parts.value.map((_, part) => this.of(name, part)) : [this.shown(name)];
+        for (const row of rows) for (const score of row) max = Math.max(max, Math.abs(score));
       }
       return max;
     });
@@ -59,6 +69,21 @@ export class Scores {
   /** How many layers the scores of a side have; 0 where they are of no layer. */
   layers(side: string): number {
     return this.part.value?.layers[sidesOf(this.scene.meta).indexOf(side)] ?? 0;
+  }
+
+  /** The parts that are shown: one, or a span of them. */
+  #shown(): number[] {
+    const { span, part, pointed } = this.scene;
+    const one = pointed.value ?? part.value;
+    const [from, to] = (pointed.value === null && span.value) || [one, one + 1];
+    return Array.from({ length: to - from }, (_, i) => from + i);
+  }
+
+  /** Scores of what is shown: of one part, or the sum over a span of them. */
+  shown(side: string): Float32Array {
+    const [first, ...rest] = this.#shown().map((part) => this.of(side, part));
+    if (!first || rest.length === 0) return first ?? new Float32Array(0);
+    return first.map((score, i) => rest.reduce((sum, row) => sum + (row[i] ?? 0), score));
   }
 
   /** Scores of one part, summed into words where words are shown. */
@@ -81,10 +106,38 @@ export class Scores {
   total(): number {
     let total = 0;
     for (const { name } of this.sides()) {
-      for (const score of this.of(name, this.scene.part.value)) total += Math.abs(score);
+      for (const score of this.shown(name)) total += Math.abs(score);
     }
     return total;
   }
+}
+
+/** Several parts as one: what is explained, and how far the sum is off, are sums too. */
+function together(parts: readonly (Part | undefined)[]): Part | undefined {
+  const [first, ...rest] = parts;
+  if (!first || rest.length === 0) return first;
+  const sum = (of: (part: Part) => number | null): number | null =>
+    parts.reduce<number | null>((all, part) => {
+      const one = part ? of(part) : null;
+      return all === null || one === null ? null : all + one;
+    }, 0);
+  const [value, base, delta] = [sum((p) => p.value) ?? 0, sum((p) => p.baseline_value), sum((p) => p.delta)];
+  const difference = base === null ? null : value - base;
+  const off = delta === null || !difference ? null : Math.abs(delta / difference);
+  const scale = first.words.split(" of ")[0] ?? "";
+  return {
+    ...first,
+    name: parts.map((part) => part?.name ?? "").join(""),
+    words: `${scale} of ${parts.map((part) => part?.name ?? "").join(" + ")}`,
+    value,
+    probability: null,
+    row: null,
+    baseline_value: base,
+    delta,
+    relative_delta: off,
+    is_complete: off === null || off <= TOLERANCE,
+    notes: [...new Set(parts.flatMap((part) => part?.notes ?? []))],
+  };
 }
 
 function read({ meta, parts, bytes }: Scene): Record<string, Float32Array>[] {
@@ -135,8 +188,9 @@ export function isAt({ selection }: Scene, pins: Pins, side: string, axis: Axis,
 }
 
 /** Explain this part, and show every attention view the row that predicts it. */
-export function choosePart({ selection, part, parts, meta }: Scene, index: number): void {
+export function choosePart({ selection, part, span, parts, meta }: Scene, index: number): void {
   part.value = index;
+  span.value = null;
   const row = parts.peek()[index]?.row ?? null;
   if (row === null || parts.peek().length < 2) return;
   if (selection.current.peek().query !== "decoder") {

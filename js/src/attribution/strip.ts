@@ -35,9 +35,9 @@ export function strip(scene: Scene, scores: Scores, side: string, abort: AbortSi
     flow.replaceChildren(...nodes);
   });
   watch(abort, () => {
-    const { unit, annotate, part } = scene;
+    const { unit, annotate } = scene;
     unit.value;
-    const own = scores.of(side, part.value);
+    const own = scores.shown(side);
     const [ramp, max] = [scores.ramp.value, scores.max.value];
     flow.classList.toggle("annotated", annotate.value);
     buttons.forEach((button, i) => {

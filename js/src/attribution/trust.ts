@@ -30,9 +30,10 @@ export function trust(
   );
   const more = h("details", {}, h("summary", {}, "how far to trust it, in figures"), list, compare, tables);
   watch(abort, () => {
-    const found = trusted.value[String(scene.part.value)];
+    const found = trusted.value[String(scene.pointed.value ?? scene.part.value)];
+    line.hidden = scene.span.value !== null;
     ask.hidden = found !== undefined || !scene.meta.can_check;
-    more.hidden = found === undefined;
+    more.hidden = found === undefined || scene.span.value !== null;
     compare.hidden = found?.compared !== false || !scene.meta.can_check;
     set(line, "data-state", found ? (found.doubtful ? "bad" : "good") : undefined);
     head.textContent = found

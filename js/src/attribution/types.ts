@@ -1,6 +1,6 @@
 // What the kernel tells an attribution view. Twin: jtviz/views/attribution.py.
 
-import type { Choices, Meta as TraceMeta } from "../core/types";
+import type { Choices, Span, Meta as TraceMeta } from "../core/types";
 
 /** One number of the output, and what it is attributed to. */
 export interface Part {
@@ -62,6 +62,7 @@ export interface AttributionTraits extends Choices {
   /** Float32, part by part: each side's scores, layer by layer where there are layers. */
   scores: DataView;
   part: number;
+  span: Span | null;
   explained_layer: number;
   unit: "token" | "word";
   mode: "text" | "matrix";

@@ -55,12 +55,15 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     parts: synced(traits, "parts", gone),
     bytes: synced(traits, "scores", gone),
     part: synced(traits, "part", gone),
+    pointed: signal(null),
+    span: synced(traits, "span", gone),
+    mode: synced(traits, "mode", gone),
     layer: synced(traits, "explained_layer", gone),
     unit: synced(traits, "unit", gone),
     annotate: synced(traits, "annotate", gone),
   };
   const scores = new Scores(scene);
-  const mode = synced(traits, "mode", gone);
+  const { mode } = scene;
   const body = h("div", { class: "body" });
   root.append(
     controls(scene, scores, traits, gone),
@@ -215,7 +218,7 @@ function statusLine(scene: Scene, scores: Scores, root: HTMLElement, gone: Abort
       const token = stage.key === name && key !== null ? key : stage.query === name ? query : null;
       if (token === null) continue;
       const at = axis.at(token);
-      const score = scores.of(name, scene.part.value)[at] ?? 0;
+      const score = scores.shown(name)[at] ?? 0;
       const share = total > 0 ? ` (${percent(Math.abs(score) / total)} of all sizes)` : "";
       found.push(`${axis.labels[at]} ${number(score)}${share}`);
     }

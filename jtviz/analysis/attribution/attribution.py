@@ -6,12 +6,16 @@ the sum that the method promises is part of the result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from jtviz.capture import JtvizError
 from jtviz.capture.score import Score
 from jtviz.tokens import Tokens
 
@@ -133,13 +137,74 @@ class Attribution:
         return [float(row.sum()) for rows in self.by_layer.values() for row in rows]
 
 
+def together(parts: Sequence[Attribution]) -> Attribution:
+    """Return several attributions of one text as one: what their sum is attributed to.
+
+    Every method with a sign is linear in what it explains, so that the scores of a sum are the sum of the
+    scores.
+
+    Parameters
+    ----------
+    parts : sequence of Attribution
+        By one method, on one scale, from one baseline: the tokens of a span of a translation, for instance.
+
+    Returns
+    -------
+    Attribution
+        Its target is called by all names in a row.
+
+    Raises
+    ------
+    JtvizError
+        If there is none, they are of different kinds, or their scores have no sign.
+
+    Examples
+    --------
+    >>> import jtviz
+    >>> from jtviz.analysis import attribute
+    >>> trace = jtviz.demo.translator().trace("I like tea.")
+    >>> parts = [attribute(trace, "input_x_gradient", target={"row": row}) for row in (1, 2)]
+    >>> together(parts).score.target.name
+    '喜欢'
+    """
+    kinds = {(part.method.name, part.score.target.output, part.baseline) for part in parts}
+    if len(kinds) != 1 or len({tuple(part.tokens.items()) for part in parts}) != 1:
+        raise JtvizError("only attributions of one text, by one method, scale and baseline can be added.")
+    first, *rest = parts
+    if not rest:
+        return first
+    if not first.method.is_signed:
+        raise JtvizError(f"scores of {first.method.label} have no sign, and cannot be added up.")
+    scores = [part.score for part in parts]
+    target = replace(
+        first.score.target,
+        name="".join(score.target.name for score in scores),
+        index=None,
+        row=None,
+        value=sum(score.value for score in scores),
+    )
+
+    def of(output: Any) -> Tensor:
+        return torch.stack([score.of(output) for score in scores]).sum(0)
+
+    values = [part.baseline_value for part in parts if part.baseline_value is not None]
+    by_layer = first.by_layer and {
+        side: np.sum([part.by_layer[side] for part in parts if part.by_layer], axis=0)
+        for side in first.by_layer
+    }
+    return replace(
+        first,
+        scores={side: np.sum([part.scores[side] for part in parts], axis=0) for side in first.scores},
+        by_layer=by_layer,
+        score=Score(target, None, None, of),
+        baseline_value=sum(values) if len(values) == len(parts) else None,
+        seconds=sum(part.seconds for part in parts),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+    )
+
+
 def method_named(name: str) -> Method:
     """Return a method; raise if there is none of this name."""
-    # Imported here: errors are capture's.
-    import difflib
-
-    from jtviz.capture import JtvizError
-
     if name not in METHODS:
         near = difflib.get_close_matches(str(name), METHODS, 1, 0.4)
         advice = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(map(repr, METHODS))}."

@@ -45,7 +45,7 @@ def strip_svg(view: AttributionView, theme: str = "light") -> str:
     for n, line in enumerate(lines):
         marks.append(svg.text(MARGIN, y + 8 + n * LINE, line, SMALL, colours.ink))
     y += len(lines) * LINE
-    says = {"title": f"Attribution: {view.attributions[view.part].score.words}", "desc": words}
+    says = {"title": f"Attribution: {view.shown.score.words}", "desc": words}
     return svg.document(marks, wide + 2 * MARGIN, y + MARGIN - 2, colours.paper, says)
 
 
@@ -60,7 +60,7 @@ def _colour(theme: Theme, score: float, full: float) -> Rgb:
 
 
 def _text(view: AttributionView, theme: Theme) -> Part:
-    rows = view.rows(view.part)
+    rows = view.rows()
     full = max((float(np.abs(scores).max(initial=0.0)) for _, scores in rows.values()), default=0.0)
     marks: list[str] = []
     y = 0.0
@@ -134,7 +134,7 @@ def _bar(view: AttributionView, theme: Theme, full: float) -> Bar:
 
 
 def _caption(view: AttributionView) -> list[str]:
-    part = view.attributions[view.part]
+    part = view.shown
     against = f" against {part.baseline}" if part.baseline else ""
     points = f", {part.n_steps} points" if part.n_steps else ""
     what = part.score.words if view.mode == "text" or len(view.attributions) == 1 else "each output"
