@@ -171,7 +171,7 @@ def show_gradients(
         Bytes that one batch may take beside the model; a gibibyte if left out.
     check : bool
         Whether to take the tokens away, those scored highest first, and say how far the scores can be
-        trusted (`jtviz.analysis.trust`). Of several outputs, each is checked when the reader asks for it.
+        trusted (`jtviz.analysis.trust`). Of several outputs that is the one shown; others when they are.
     progress : bool, optional
         Whether to show a bar; where it takes more than two seconds, if left out.
     **settings

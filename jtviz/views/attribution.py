@@ -87,7 +87,7 @@ class AttributionView(Linked):
     part = t.Int(0, min=0).tag(sync=True, echo_update=False)
     """Which part is shown."""
 
-    span = t.List(t.Int(), default_value=None, allow_none=True, minlen=2, maxlen=2).tag(
+    span: Any = t.List(t.Int(), default_value=None, allow_none=True, minlen=2, maxlen=2).tag(
         sync=True, echo_update=False
     )
     """Parts that are taken together, ``[first, last + 1]``: the sum of their scores; None for one part."""
@@ -154,6 +154,7 @@ class AttributionView(Linked):
         traits: dict[str, Any] = {"meta": meta, **self._state(), **own}
         self._begin(trace, choices, lambda _: traits)
         self.observe(self._choose, ("method", "baseline"))
+        self.observe(self._check_chosen, "part")
         self.on_msg(self._on_message)
 
     @t.validate("span")
@@ -269,16 +270,24 @@ class AttributionView(Linked):
 
     def show(self, parts: Sequence[Attribution]) -> None:
         """Show other attributions over the same tokens."""
+        self._show(parts, chosen=True)
+
+    def _show(self, parts: Sequence[Attribution], *, chosen: bool) -> None:
+        """Show parts; `chosen` says whether they are by the method and baseline that the view names."""
+        if not parts:
+            raise JtvizError("there is nothing to show: give at least one attribution.")
+        # First what has to fit into both, so that whoever follows never looks beyond the end.
+        if self.span is not None and (self.span[1] > len(parts) or not parts[0].method.is_signed):
+            self.span = None
+        self.part = min(self.part, len(parts) - 1)
         had, has = _layers(self._found[0]), _layers(parts[0])
         self._found = tuple(parts)
         with self.hold_sync():
             if has != had:
                 self.explained_layer = max(0, has - 1)
             for name, value in self._state().items():
-                self.set_trait(name, value)
-            self.part = min(self.part, len(parts) - 1)
-            if not parts[0].method.is_signed:
-                self.set_trait("span", None)
+                if chosen or name not in {"method", "baseline"}:
+                    self.set_trait(name, value)
             self.trusts, self.trusted = {}, {}
 
     def check(self, part: int | None = None, *, compare: bool | None = None) -> Trust:
@@ -313,7 +322,16 @@ class AttributionView(Linked):
             compare = one.seconds < QUICK if known is None else known.agreement is not None
         if known is None or (compare and known.agreement is None):
             is_sensitive = compare and one.method.has_baseline
-            found = trust(self.trace, one, sensitivity=is_sensitive, agreement=compare, progress=False)
+            found = trust(
+                self.trace,
+                one,
+                sensitivity=is_sensitive,
+                agreement=compare,
+                unit=self._how.unit,
+                memory=self._how.memory,
+                seed=self._how.seed,
+                progress=False,
+            )
             self.trusts = {**self.trusts, number: found}
             self.trusted = {str(i): trusted(found) for i, found in self.trusts.items()}
         return self.trusts[number]
@@ -334,40 +352,63 @@ class AttributionView(Linked):
     def _on_message(self, _: Any, message: Any, __: list[memoryview]) -> None:
         if not isinstance(message, dict) or message.get("op") != "trust":
             return
-        self.tell("comparing methods and baselines …" if message.get("compare") else "taking tokens away …")
-        try:
-            self.check(int(message["part"]), compare=message.get("compare"))
-        except JtvizError as error:
-            self.problem = str(error)
-        finally:
-            self.tell("")
+        self._try_to_check(int(message["part"]), compare=message.get("compare"))
 
-    def _choose(self, _: dict[str, Any]) -> None:
-        """Compute what was chosen; what is shown stays where it cannot be."""
+    @property
+    def _is_as_chosen(self) -> bool:
+        """Whether what is shown is by the method and baseline that the view names."""
         now = self._found[0]
-        same = self.method == now.method.name and self.baseline in {
+        return self.method == now.method.name and self.baseline in {
             now.baseline,
             now.baseline or self.baseline,
         }
-        # What this view sets itself is no choice, and one computation at a time is enough.
-        if same or not self._working.acquire(blocking=False):
-            return
+
+    def _choose(self, _: dict[str, Any]) -> None:
+        """Compute what was chosen; what is shown stays where it cannot be."""
+        # What is chosen meanwhile, in another thread, is looked at when this is done.
+        while not self._is_as_chosen and self._working.acquire(blocking=False):
+            try:
+                self._compute()
+            finally:
+                self.tell("")
+                self._working.release()
+
+    def _compute(self) -> None:
+        now, before = self._found[0], self._how
+        wanted = (self.method, self.baseline)
+        was_checked = bool(self.trusts)
         try:
             self.problem = ""
-            self._how = replace(self._how, method=method_named(self.method), baseline=self.baseline or None)
+            self._how = replace(before, method=method_named(wanted[0]), baseline=wanted[1] or None)
             self.tell(f"computing {self._how.method.label} …")
             found = []
             with opened(self.trace) as session:
                 for number, part in enumerate(self._found):
                     found.append(session.attribute(part.score, self._how, progress=False))
                     self.share = (number + 1) / len(self._found)
-            self.show(found)
-        except JtvizError as error:
-            self.problem = str(error)
-            self.method, self.baseline = now.method.name, now.baseline or self.baseline
+            self._show(found, chosen=(self.method, self.baseline) == wanted)
+            if was_checked:
+                self.tell("taking tokens away …")
+                self.check()
+        except Exception as error:  # noqa: BLE001 - whatever went wrong is said in the view
+            self._how = before
+            self.problem = str(error) or type(error).__name__
+            self.method, self.baseline = now.method.name, now.baseline or wanted[1]
+
+    def _check_chosen(self, _: dict[str, Any]) -> None:
+        """Check another part that is chosen, where another one was and that is quick."""
+        one = self._found[self.part]
+        if self.trusts and self.part not in self.trusts and one.seconds < QUICK:
+            self._try_to_check(self.part)
+
+    def _try_to_check(self, part: int, *, compare: bool | None = None) -> None:
+        self.tell("comparing methods and baselines …" if compare else "taking tokens away …")
+        try:
+            self.check(part, compare=compare)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong is said in the view
+            self.problem = str(error) or type(error).__name__
         finally:
             self.tell("")
-            self._working.release()
 
 
 def _describe(part: Attribution) -> dict[str, Any]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MOST = 40
 """Bars at most: of a longer text the strongest, in the order of the text."""
 
+FOLLOWED = ("parts", "scores", "part", "span", "explained_layer", "unit")
+
 FOR, AGAINST = "#4269d0", "#c2781c"
 """For and against what is explained: apart in hue and lightness, and told by direction too."""
 
@@ -64,9 +66,16 @@ class Bars:
             display_toolbar=False,
         )
         self._draw()
-        view.observe(self._draw, ("parts", "scores", "part", "span", "explained_layer", "unit"))
+        view.observe(self._draw, FOLLOWED)
         view.selection.observe(self._mark, ("pinned", "stage"))
         self._bars.observe(self._pin, "selected")
+
+    def close(self) -> None:
+        """No longer follow the view, nor lead it."""
+        self._view.unobserve(self._draw, FOLLOWED)
+        if self._view.selection is not None:
+            self._view.selection.unobserve(self._mark, ("pinned", "stage"))
+        self._bars.unobserve(self._pin, "selected")
 
     def _draw(self, _: Any = None) -> None:
         view = self._view

@@ -16,6 +16,7 @@ from jtviz.analysis.attribution.progress import SHOWN_FROM
 
 from .attribution import AttributionView
 from .bars import Bars
+from .closing import close_all
 from .curves import curves
 from .keep import SCALE, with_image
 
@@ -49,6 +50,8 @@ class GradientsView(ipywidgets.VBox):  # type: ignore[misc]
         The bars.
     """
 
+    children: Any
+
     def __init__(self, view: AttributionView) -> None:
         self.strip = view
         self._is_shown = False
@@ -75,7 +78,9 @@ class GradientsView(ipywidgets.VBox):  # type: ignore[misc]
         if faith is self._drawn:
             return
         self._drawn = faith
+        old: tuple[Any, ...] = self.children[2:]
         self.children = (self.strip, self.chart, *([] if faith is None else [curves(faith)]))
+        close_all(*old)
 
     def save(self, path: str | Path, *, theme: str = "light", scale: float = SCALE) -> None:
         """Save the strip as ``.svg`` or ``.png``; see `AttributionView.save`."""
@@ -100,9 +105,12 @@ class GradientsView(ipywidgets.VBox):  # type: ignore[misc]
         self._is_shown = True
 
     def close(self) -> None:
-        """Close both."""
-        for child in self.children:
-            child.close()
+        """Close both, and all that they are made of."""
+        if self.comm is not None:  # Python closes once more what it forgets
+            self._bars.close()
+            self.strip.unobserve(self._draw_curves, ("trusted", "part"))
+            self.strip.close()
+            close_all(*self.children[1:], self.strip.layout, self.layout)
         super().close()
 
 
@@ -128,7 +136,7 @@ def gradients_view(
     progress : bool or None
         Whether to show a progress bar; None: where it takes long.
     check : bool
-        Whether to take tokens away at once; of several parts, that waits until it is asked for.
+        Whether to take tokens away at once; of several parts, those of the one that is shown.
     **choices
         Of `AttributionView`.
     """
@@ -143,7 +151,7 @@ def gradients_view(
     if not (is_long and is_refined and how.method.has_points and _in_notebook()):
         parts = session.attribute_all(wanted, how, progress=progress)
         whole = GradientsView(AttributionView(session.trace, parts, how=how, **choices))
-        if check and len(parts) == 1:
+        if check:
             whole.strip.check()
         return whole
     parts = session.attribute_all(wanted, coarse, progress=False)
@@ -156,7 +164,7 @@ def gradients_view(
             view.tell(words, number / len(wanted))
             parts[number] = session.attribute(score, how, progress=progress)
             view.show(parts)
-        if check and len(parts) == 1:
+        if check:
             view.tell("taking tokens away …")
             view.check()
     except BaseException:

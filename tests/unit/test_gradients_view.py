@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gc
 import re
+import weakref
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import pytest
 import torch
@@ -16,6 +19,7 @@ import traitlets
 import jtviz
 from jtviz.analysis import attribute
 from jtviz.analysis.attribution import METHODS, Session
+from jtviz.analysis.trust import trust
 from jtviz.capture import JtvizError, Trace
 from jtviz.views import AttributionView, GradientsView, gradients
 from jtviz.views.bars import Bars
@@ -122,6 +126,88 @@ def test_what_has_no_sign_or_is_not_there_is_not_taken_together() -> None:
     with pytest.raises(traitlets.TraitError, match="no part 20"):
         view.part = 20
     assert (view.span, view.part) == (None, 0)
+
+
+def test_a_span_is_dropped_where_the_new_scores_have_no_sign() -> None:
+    view = jtviz.show_gradients(jtviz.demo.translator(), "I like tea.", n_steps=5, check=False).strip
+    view.span = [1, 3]
+    view.method = "saliency_l1"
+    assert (view.span, view.problem, view.method) == (None, "", "saliency_l1")
+    assert view.shown.method.name == view.attributions[0].method.name == "saliency_l1"
+
+
+def test_fewer_parts_are_shown_without_a_look_beyond_their_end() -> None:
+    both = jtviz.show_gradients(jtviz.demo.translator(), "I like tea.", method="rollout", check=False)
+    both.strip.part = 3
+    both.strip.show(both.attributions[:1])
+    assert (both.strip.part, len(both.strip.parts)) == (0, 1)
+
+
+def test_whatever_goes_wrong_while_computing_is_said_and_taken_back(
+    note: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = AttributionView(note, [attribute(note, target="urgent")])
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("mixed dtype")
+
+    monkeypatch.setattr(Session, "attribute", broken)
+    view.method = "rollout"
+    assert (view.problem, view.method, view.busy) == ("mixed dtype", "integrated_gradients", "")
+
+
+def test_what_is_chosen_while_another_is_computed_comes_next(
+    note: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = AttributionView(note, [attribute(note, target="urgent")])
+    once = Session.attribute
+
+    def slow(self: Session, *args: Any, **kwargs: Any) -> Any:
+        found = once(self, *args, **kwargs)
+        if found.method.name == "saliency_l2":
+            view.method = "rollout"  # as from another thread
+        return found
+
+    monkeypatch.setattr(Session, "attribute", slow)
+    view.method = "saliency_l2"
+    assert view.method == view.attributions[0].method.name == "rollout"
+
+
+def test_a_view_that_was_checked_is_checked_again_by_the_units_and_memory_it_was_made_with(
+    note: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def spied(*args: Any, **how: Any) -> Any:
+        asked.append(how)
+        return trust(*args, **how)
+
+    monkeypatch.setattr("jtviz.views.attribution.trust", spied)
+    view = jtviz.show_gradients(note, target="urgent", unit="word", memory=1 << 22).strip
+    view.method = "input_x_gradient"
+    assert [(how["unit"], how["memory"]) for how in asked] == [("word", 1 << 22)] * 2
+    assert [*view.trusted] == ["0"]
+    assert view.trusts[0].attribution is view.attributions[0]
+
+
+def test_the_output_that_is_shown_is_checked_and_others_when_they_are() -> None:
+    view = jtviz.show_gradients(jtviz.demo.translator(), "I like tea.", method="input_x_gradient").strip
+    assert [*view.trusted] == ["0"]
+    view.part = 2
+    assert [*view.trusted] == ["0", "2"]
+
+
+def test_nothing_of_a_closed_view_is_left(note: Trace) -> None:
+    selection_of(note)
+    before = {*ipywidgets.widgets.widget._instances}
+    view = jtviz.show_gradients(note, target="urgent")
+    view.strip.method = "rollout"
+    left = weakref.ref(view)
+    view.close()
+    assert {*ipywidgets.widgets.widget._instances} == before
+    del view
+    gc.collect()
+    assert left() is None
 
 
 def test_views_of_one_text_share_a_selection_whatever_is_differentiated() -> None:

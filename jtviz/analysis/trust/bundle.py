@@ -14,7 +14,7 @@ from jtviz.capture import JtvizError, Trace
 from ..attribution.attribution import TOLERANCE, Attribution
 from ..attribution.baselines import BASELINES
 from ..attribution.cost import MEMORY
-from ..attribution.how import How
+from ..attribution.how import BY_SAMPLES, How
 from ..attribution.session import opened
 from ..attribution.units import Unit
 from .agreement import COMPARED, Agreement, agreement_of
@@ -134,7 +134,10 @@ def trust(
     checked_removal(removal)
     if sensitivity or agreement:
         checked_scipy()
-    how = How(attribution.method, n_steps=attribution.n_steps or 50, unit=unit, memory=memory, seed=seed)
+    how = How(attribution.method, unit=unit, memory=memory, seed=seed)
+    if (found := attribution.n_steps) is not None:
+        is_sampled = attribution.method.name in BY_SAMPLES
+        how = replace(how, n_samples=found) if is_sampled else replace(how, n_steps=found)
     alike = replace(how, baseline=attribution.baseline)
     wanted = attribution.score
     left_out: dict[str, str] = {}

@@ -139,7 +139,7 @@ def _caption(view: AttributionView) -> list[str]:
     points = f", {part.n_steps} points" if part.n_steps else ""
     what = part.score.words if view.mode == "text" or len(view.attributions) == 1 else "each output"
     words = [f"What {what} rests on, by {part.method.label}{against}{points} ({part.method.source})."]
-    layers = len(next(iter((part.by_layer or {}).values()), ()))
+    layers = max(map(len, (part.by_layer or {}).values()), default=0)
     if layers:
         words.append(f"Layer {min(view.explained_layer, layers - 1)} of 0 to {layers - 1}.")
     off = [p.relative_delta for p in view.attributions if p.relative_delta is not None]
