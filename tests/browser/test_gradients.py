@@ -22,7 +22,12 @@ translator = jtviz.demo.translator()
 attention = jtviz.show_attention(translator, {SENTENCE!r}, stage="cross", layer=1, heads=[0])
 attention
 """,
-    f"gradients = jtviz.show_gradients(translator, {SENTENCE!r}, progress=False)\ngradients",
+    f"""
+import jtviz.views.attribution
+jtviz.views.attribution.QUICK = 0.0  # nothing is checked without being asked for
+gradients = jtviz.show_gradients(translator, {SENTENCE!r}, progress=False)
+gradients
+""",
 ]
 CHOSEN = [
     f"""
