@@ -28,8 +28,6 @@ from jtviz.capture import Trace, hook
 
 LENGTH, STEPS = 512, 50
 SAID = f"{LENGTH} tokens, {STEPS} steps"
-# What the allocator, threads and kernels keep beside the tensors of one batch.
-SLACK = 256 << 20
 
 
 def bert(**sizes: Any) -> tuple[Any, Tensor]:
@@ -108,7 +106,7 @@ def measure_time() -> dict[str, float]:
     batch = at_once(trace, MEMORY)
     warm_up()
     ours, theirs = [], []
-    for _ in range(2):
+    for _ in range(2):  # the quicker of two, one after the other
         started = time.perf_counter()
         found = attribute(trace, target=0, n_steps=STEPS, raise_steps=False, progress=False)
         ours.append(time.perf_counter() - started)
@@ -137,7 +135,7 @@ def measured(what: str, *arguments: Any) -> dict[str, float]:
 # -- the table ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("memory", [MEMORY >> 2, MEMORY, MEMORY << 1])
+@pytest.mark.parametrize("memory", [MEMORY >> 2, MEMORY])
 def test_memory_stays_within_what_is_granted(memory: int) -> None:
     found = measured("memory", memory)
     print(
@@ -145,8 +143,8 @@ def test_memory_stays_within_what_is_granted(memory: int) -> None:
         f"{found['more'] / 2**20:.0f} MiB beside the model ({found['before'] / 2**20:.0f} MiB before, "
         f"{found['kernel'] / 2**20:.0f} MiB at most)"
     )
-    if found["batch"] > 1:
-        assert found["more"] <= memory + SLACK
+    # One example at a time is the least there is.
+    assert found["more"] <= memory or found["batch"] == 1
 
 
 def test_time_beside_captum_by_hand() -> None:

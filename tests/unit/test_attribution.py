@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import jtviz
-from jtviz.analysis.attribution import METHODS, Attribution, attribute
+from jtviz.analysis.attribution import METHODS, Attribution, attribute, opened
 from jtviz.capture import JtvizError
 from tests.unit import attribution_by_hand as by_hand
 
@@ -79,6 +80,22 @@ def test_how_much_memory_is_granted_changes_nothing_but_the_batches(method: str,
     trace = by_hand.double("classifier").trace(NOTE)
     found, wanted = (attribute(trace, method, memory=size, **HOW) for size in (memory, 1 << 30))
     np.testing.assert_allclose(found.scores["encoder"], wanted.scores["encoder"], atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "shapley_sampling", "layer_conductance"])
+def test_a_batch_has_as_many_examples_as_fit(method: str) -> None:
+    hooked = by_hand.double("classifier")
+    model = copy.deepcopy(hooked.model)
+    batches: list[int] = []
+    model.classify.register_forward_hook(lambda _, __, output: batches.append(len(output)))
+    watched = jtviz.hook(model, hooked.tokenizer)
+    trace = watched.trace(NOTE)
+    with opened(trace) as session:
+        taken = session.cost(session.score(1, "logit")).nbytes
+    batches.clear()
+    attribute(trace, method, memory=4 * taken, **HOW)
+    assert max(batches) == 4
+    assert taken > trace.hidden("encoder").nbytes
 
 
 @pytest.mark.parametrize("method", ["integrated_gradients", "input_x_gradient", "feature_ablation"])
