@@ -150,7 +150,6 @@ class AttributionView(Linked):
         }
         if len(parts) > 1:
             own.setdefault("mode", "matrix")
-        own["explained_layer"] = max(0, _layers(parts[0]) - 1)
         traits: dict[str, Any] = {"meta": meta, **self._state(), **own}
         self._begin(trace, choices, lambda _: traits)
         self.observe(self._choose, ("method", "baseline"))
@@ -284,7 +283,7 @@ class AttributionView(Linked):
         self._found = tuple(parts)
         with self.hold_sync():
             if has != had:
-                self.explained_layer = max(0, has - 1)
+                self.explained_layer = 0
             for name, value in self._state().items():
                 if chosen or name not in {"method", "baseline"}:
                     self.set_trait(name, value)

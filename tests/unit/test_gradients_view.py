@@ -56,7 +56,8 @@ def test_scores_by_layer_are_sent_layer_by_layer(note: Trace) -> None:
     rows = part.by_layer["encoder"]
     assert view.parts[0]["layers"] == [len(rows)] == [2]
     np.testing.assert_array_equal(np.frombuffer(view.scores, "<f4").reshape(rows.shape), rows)
-    assert view.explained_layer == 1
+    assert view.explained_layer == 0
+    np.testing.assert_array_equal(part.scores["encoder"], rows[0])
 
 
 def test_every_token_of_a_translation_is_explained_and_in_what_row() -> None:

@@ -38,7 +38,7 @@ class Attribution:
     tokens : dict of str to Tokens
         The tokens of each side: ``"encoder"``, ``"decoder"`` or both.
     scores : dict of str to ndarray
-        For each side one number a token, in units of the target; of methods by layer those of the last one.
+        For each side one number a token, in units of the target; of methods by layer those of the first one.
     by_layer : dict of str to ndarray, or None
         ``[layers, tokens]`` of each side, of methods by layer.
     method : Method

@@ -79,20 +79,20 @@ def seeded(seed: int) -> Iterator[None]:
 
 def saliency(problem: Problem, *, order: int) -> Scores:
     """Return the L1 or L2 norm of the gradient of each token."""
-    found = _attr().Saliency(problem.function).attribute(_open(problem.vectors), abs=False)
+    found = load().Saliency(problem.function).attribute(_open(problem.vectors), abs=False)
     return tuple(_rows(g).norm(p=order, dim=-1) for g in found)
 
 
 def input_x_gradient(problem: Problem) -> Scores:
     """Return the gradient times the vector of each token."""
-    return _summed(_attr().InputXGradient(problem.function).attribute(_open(problem.vectors)))
+    return _summed(load().InputXGradient(problem.function).attribute(_open(problem.vectors)))
 
 
 def integrated_gradients(problem: Problem) -> Scores:
     """Return integrated gradients, by Gauss-Legendre quadrature."""
     with _known_warnings():
         found = (
-            _attr()
+            load()
             .IntegratedGradients(problem.function)
             .attribute(
                 problem.vectors,
@@ -108,8 +108,8 @@ def smooth_grad(problem: Problem) -> Scores:
     """Return the length of the mean gradient over noisy copies."""
     spread = tuple(problem.noise * float(v.max() - v.min()) for v in problem.vectors)
     found = (
-        _attr()
-        .NoiseTunnel(_attr().Saliency(problem.function))
+        load()
+        .NoiseTunnel(load().Saliency(problem.function))
         .attribute(
             _open(problem.vectors),
             nt_type="smoothgrad",
@@ -125,7 +125,7 @@ def smooth_grad(problem: Problem) -> Scores:
 def deep_lift(problem: Problem) -> Scores:
     """Return what the rescale rule hands back; activations that are no modules count as linear."""
     with _known_warnings():
-        found = _attr().DeepLift(_AsModule(problem)).attribute(_open(problem.vectors), problem.baselines)
+        found = load().DeepLift(_AsModule(problem)).attribute(_open(problem.vectors), problem.baselines)
     return _summed(found)
 
 
@@ -136,7 +136,7 @@ def gradient_shap(problem: Problem) -> Scores:
     while left:
         count = min(left, problem.at_once)
         part = (
-            _attr()
+            load()
             .GradientShap(problem.function)
             .attribute(_open(problem.vectors), problem.baselines, n_samples=count, stdevs=0.0)
         )
@@ -152,8 +152,8 @@ def by_layer(problem: Problem, name: str) -> Scores:
     """Return layer conductance or layer integrated gradients, of every layer of each side."""
     found: list[list[Tensor]] = [[] for _ in problem.vectors]
     maker = {
-        "layer_conductance": _attr().LayerConductance,
-        "layer_integrated_gradients": _attr().LayerIntegratedGradients,
+        "layer_conductance": load().LayerConductance,
+        "layer_integrated_gradients": load().LayerIntegratedGradients,
     }[name]
     for side, block in problem.layers:
         with _known_warnings(), _stream(block) as stream:
@@ -200,7 +200,7 @@ def _stream(block: nn.Module) -> Iterator[nn.Module]:
 def feature_ablation(problem: Problem) -> Scores:
     """Return what is lost when each unit is replaced by the baseline, shared among its tokens."""
     found = (
-        _attr()
+        load()
         .FeatureAblation(problem.function)
         .attribute(
             problem.vectors,
@@ -215,7 +215,7 @@ def feature_ablation(problem: Problem) -> Scores:
 def shapley_sampling(problem: Problem) -> Scores:
     """Return what each unit adds, over random orders, shared among its tokens."""
     found = (
-        _attr()
+        load()
         .ShapleyValueSampling(problem.function)
         .attribute(
             problem.vectors,
@@ -232,7 +232,7 @@ def occlusion(problem: Problem) -> Scores:
     """Return what is lost when windows of tokens are replaced, averaged over the windows of a token."""
     windows = tuple((min(problem.window, v.shape[1]), *v.shape[2:]) for v in problem.vectors)
     found = (
-        _attr()
+        load()
         .Occlusion(problem.function)
         .attribute(
             problem.vectors,
@@ -256,7 +256,7 @@ class _AsModule(nn.Module):
         return self._function(*vectors)
 
 
-def _attr() -> Any:
+def load() -> Any:
     """Return `captum.attr`, which takes a second to import.
 
     Raises

@@ -143,6 +143,8 @@ class Session:
 
     def attribute(self, wanted: Score, how: How, *, progress: bool | None = None) -> Attribution:
         """Attribute one number; see the function `attribute`."""
+        if how.method.kind != "attention":
+            by_captum.load()
         begin = time.perf_counter()
         if how.method.kind == "attention":
             found = self._by_attention(wanted, how)
@@ -205,7 +207,8 @@ class Session:
                 parts = by_captum.RUN[method.name](problem)
         found = dict(zip(self.sides.values(), (_numbers(part) for part in parts), strict=True))
         stacked = {side: rows for side, rows in found.items() if rows.ndim == 2}
-        scores = {side: rows[-1] if rows.ndim == 2 and len(rows) else rows for side, rows in found.items()}
+        # Of the first layer, where a token is still most its own; in the last a classifier has all in one.
+        scores = {side: rows[0] if rows.ndim == 2 and len(rows) else rows for side, rows in found.items()}
         if method.has_baseline:
             value = self.values(wanted, iter([tuple(baseline.vectors.values())]))[0]
         return Attribution(
