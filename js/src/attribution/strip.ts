@@ -2,8 +2,9 @@
 
 import { colourAt, css, inkOn } from "../core/colour";
 import { h, set, watch } from "../core/dom";
+import { listenToPointing } from "../core/pointing";
 import { number } from "../core/words";
-import { hover, isAt, type Scene, type Scores, togglePin } from "./scene";
+import { hover, isAt, type Scene, type Scores, type Token, togglePin } from "./scene";
 
 const TITLES: Record<string, string> = {
   encoder: "read",
@@ -71,30 +72,10 @@ export function listen(root: HTMLElement, scene: Scene, scores: Scores, abort: A
     const axis = scores.sides().find(({ name }) => name === side)?.axis;
     return button && axis ? { side, index: axis.first(Number(button.dataset["index"])) } : null;
   };
-  const options = { signal: abort };
-  const enter = (event: Event): void => {
-    const token = tokenOf(event);
-    if (token) hover(scene, token);
+  const actions = {
+    enter: (token: Token) => hover(scene, token),
+    leave: () => hover(scene, null),
+    click: (token: Token) => togglePin(scene, token),
   };
-  const leave = (event: Event): void => {
-    if (tokenOf(event)) hover(scene, null);
-  };
-  root.addEventListener("pointerover", enter, options);
-  root.addEventListener("pointerout", leave, options);
-  root.addEventListener(
-    "focusin",
-    (event) => {
-      if ((event.target as Element).matches(":focus-visible")) enter(event);
-    },
-    options,
-  );
-  root.addEventListener("focusout", leave, options);
-  root.addEventListener(
-    "click",
-    (event) => {
-      const token = tokenOf(event);
-      if (token) togglePin(scene, token);
-    },
-    options,
-  );
+  listenToPointing(root, tokenOf, actions, abort);
 }

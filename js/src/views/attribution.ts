@@ -13,16 +13,14 @@ import type { AttributionMeta, AttributionTraits } from "../attribution/types";
 import baseStyles from "../core/base.css";
 import { css } from "../core/colour";
 import { h, set, watch } from "../core/dom";
-import { makePage, type Page } from "../core/page";
+import { openRoot, reachSelection } from "../core/frame";
 import { Selection } from "../core/selection";
 import { synced } from "../core/synced";
 import { watchTheme } from "../core/theme";
-import type { Choices, Model } from "../core/types";
+import type { Model } from "../core/types";
 import { number, percent } from "../core/words";
 import { choice, select, tick } from "../parts/controls";
 import styles from "./attribution.css";
-
-const PADDING = 12;
 
 async function render({ model, el, host, signal: gone }: RenderProps): Promise<void> {
   const traits = model as unknown as Model<AttributionTraits>;
@@ -30,21 +28,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const { choices, page } = await reachSelection(traits, host);
   if (gone.aborted) return;
   const selection = new Selection(meta, choices, page, gone);
-  const root = h("div", { class: "jtviz", role: "region", "aria-label": "jtviz attribution", tabindex: -1 });
-  el.dataset["lmSuppressShortcuts"] = "true";
-  el.replaceChildren();
-  const shadow = (el.shadowRoot ?? el.attachShadow({ mode: "open" })) as ShadowRoot;
-  shadow.replaceChildren(h("style", {}, baseStyles + styles), root);
-
-  const width = signal(0);
-  const fit = (): void => {
-    const inside = root.clientWidth - 2 * PADDING;
-    if (inside > 0) width.value = inside;
-  };
-  fit();
-  const sizes = new ResizeObserver(fit);
-  sizes.observe(root);
-  gone.addEventListener("abort", () => sizes.disconnect(), { once: true });
+  const { root, width } = openRoot(el, "jtviz attribution", baseStyles + styles, gone);
 
   const scene: Scene = {
     model: traits,
@@ -245,18 +229,6 @@ function progress(traits: Model<AttributionTraits>, gone: AbortSignal): HTMLElem
     alert.textContent = problem.value;
   });
   return h("div", {}, line, alert);
-}
-
-/** The choices that all views of the trace share; without a way to them, this view's own traits. */
-async function reachSelection(
-  model: Model<AttributionTraits>,
-  host: RenderProps["host"] | undefined,
-): Promise<{ choices: Model<Choices>; page: Page }> {
-  if (!host) return { choices: model as unknown as Model<Choices>, page: makePage() };
-  const reference = model.get("selection") as string;
-  const shared = await host.getModel(reference);
-  const { exports } = await host.getWidget<Page>(reference);
-  return { choices: shared as unknown as Model<Choices>, page: exports };
 }
 
 export default { render };
