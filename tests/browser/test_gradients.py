@@ -139,6 +139,7 @@ def test_another_method_is_computed_when_it_is_chosen_and_its_worth_is_said(
 
     strip.get_by_label("Method").select_option(label="layer conductance")
     layer = strip.get_by_label("Layer explained")
+    expect(layer).to_have_attribute("max", "1")
     expect(layer).to_have_value("0")
     words = strip.get_by_role("group", name="Tokens, encoder").get_by_role("button")
     words.nth(4).hover()
