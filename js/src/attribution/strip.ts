@@ -29,7 +29,7 @@ export function strip(scene: Scene, scores: Scores, side: string, abort: AbortSi
           dir: "auto",
         },
         h("span", {}, label),
-        h("small", {}),
+        h("small", { dir: "ltr" }),
       ),
     );
     const nodes = buttons.flatMap((button, i) => (i > 0 && axis?.gap.has(i) ? [" ", button] : [button]));
