@@ -106,9 +106,12 @@ class Session:
     def function(self, wanted: Score, progress: Progress | None = None) -> Callable[..., Tensor]:
         """Return the function from the vectors of each side, ``[batch, tokens, width]``, to ``[batch]``."""
         sides = list(self.forward.vectors)
+        # Captum's noise and mixing are in float32, whatever a model of half precision reads.
+        dtypes = [own.dtype for own in self.forward.vectors.values()]
 
         def of(*vectors: Tensor) -> Tensor:
-            given = dict(zip(sides, vectors, strict=True))
+            cast = [one.to(dtype) for one, dtype in zip(vectors, dtypes, strict=True)]
+            given = dict(zip(sides, cast, strict=True))
             if wanted.target.output != "function":
                 found = wanted.of(self.forward(given))
             else:
