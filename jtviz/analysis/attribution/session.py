@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from jtviz.capture import HookedTransformer, JtvizError, Trace
+from jtviz.capture.chance import seeded
 from jtviz.capture.flow import tensors
 from jtviz.capture.reading import Forward, Reading, checked_single
 from jtviz.capture.score import Score, score
@@ -204,7 +205,9 @@ class Session:
                 how.window,
                 how.noise,
             )
-            with by_captum.seeded(how.seed), torch.set_grad_enabled(method.kind != "perturbation"):
+            is_random = method.name in BY_SAMPLES
+            drawn = seeded(how.seed, self.forward.model) if is_random else nullcontext()
+            with drawn, torch.set_grad_enabled(method.kind != "perturbation"):
                 parts = by_captum.RUN[method.name](problem)
         found = dict(zip(self.sides.values(), (_numbers(part) for part in parts), strict=True))
         stacked = {side: rows for side, rows in found.items() if rows.ndim == 2}
