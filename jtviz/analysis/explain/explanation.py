@@ -16,6 +16,7 @@ from jtviz.capture.inputs import Text
 from ..attribution.attribution import Attribution
 from ..attribution.how import How
 from ..trust import Trust
+from ..attribution.units import Unit, checked_unit, units_of
 from .page import html
 from .request import Again
 
@@ -157,29 +158,89 @@ class Explanation:
 
     @property
     def delta(self) -> float | None:
+    def by_unit(self, unit: Unit | None = None) -> tuple[Scored, ...]:
+        """Return the units of the first part with their scores: the sum over the tokens of a unit.
+
+        Parameters
+        ----------
+        unit : {"token", "word", "sentence"} or sequence of (int, int), optional
+            What `explain` was asked for if left out.
+
+        Raises
+        ------
+        JtvizError
+            If there is no such unit.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> note = "Man, 60. Has chest pain."
+        >>> found = jtviz.explain(jtviz.demo.classifier(), note, unit="sentence", trust=False)
+        >>> [name for name, _ in found.by_unit()]
+        ['[CLS]', 'Man, 60.', 'Has chest pain.']
+        """
+        return tuple(
+            (name, float(score))
+            for part in self.parts[:1]
+            for units in part.by_unit(self.how.unit if unit is None else unit).values()
+            for name, score in zip(units.names, units.scores, strict=True)
+        )
+
         """By how much the first part's scores miss the sum that the method promises."""
         return self.parts[0].delta if self.parts else None
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return one row a token and part: what is explained, side, index, token, word and score."""
+    def to_pandas(self, *, by: Unit | None = None) -> pd.DataFrame:
+        """Return one row a token and part: what is explained, side, index, token, word, unit and score.
+
+        Parameters
+        ----------
+        by : {"token", "word", "sentence"} or sequence of (int, int), optional
+            One row a unit instead: what is explained, side, number of the unit, its text, the span of its
+            tokens (``start`` to ``stop - 1``) and the sum of their scores.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The column ``unit`` has the number of the unit in its side: of `by`, or as `explain` was asked.
+
+        Raises
+        ------
+        JtvizError
+            If there is no such unit.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> note = "Man, 60. Has chest pain."
+        >>> found = jtviz.explain(jtviz.demo.classifier(), note, unit="sentence", trust=False)
+        >>> found.to_pandas()["unit"].tolist()
+        [0, 1, 1, 1, 1, 2, 2, 2, 2]
+        """
         import pandas as pd
 
-        tables = [part.to_pandas() for part in self.parts]
-        for number, (table, name) in enumerate(zip(tables, self.names, strict=True)):
+        if by is not None:
+            checked_unit(by)
+        tables = [part.to_pandas(by=by) for part in self.parts]
+        for number, (table, name, part) in enumerate(zip(tables, self.names, self.parts, strict=True)):
             table.insert(0, "part", number)
             table.insert(1, "explained", name)
         if not tables:
-            return pd.DataFrame(columns=["part", "explained", "side", "index", "token", "word", "score"])
+            own = ["index", "token", "word", "unit"] if by is None else ["unit", "text", "start", "stop"]
+            return pd.DataFrame(columns=["part", "explained", "side", *own, "score"])
         return pd.concat(tables, ignore_index=True)
 
-    def to_html(self, *, unit: str = "token", normalise: bool = False, annotate: bool = False) -> str:
+    def to_html(self, *, unit: Unit | None = None, normalise: bool = False, annotate: bool = False) -> str:
         """Return the explanation as HTML that needs no kernel, no network and no script.
 
         Parameters
         ----------
-        unit : {"token", "word"}
-            What is shaded.
+        unit : {"token", "word", "sentence"} or sequence of (int, int), optional
+            What is shaded, by the sum of the scores of its tokens; what `explain` was asked for if left out.
         normalise : bool
+            if by is None:
+                sides = enumerate(part.tokens.values())
+                units = [n for i, tokens in sides for n in units_of(tokens, self.how.unit, is_first=not i)[2]]
+                table.insert(6, "unit", units)
             Whether the legend and numbers are shares of the strongest score of a part; the colours are the
             same.
         annotate : bool
@@ -202,7 +263,8 @@ class Explanation:
         >>> "chest" in found.to_html(unit="word")
         True
         """
-        return html(self, unit=unit, normalise=normalise, annotate=annotate)
+        own = self.how.unit if unit is None else unit
+        return html(self, unit=own, normalise=normalise, annotate=annotate)
 
     def view(self) -> Any:
         """Return the explanation as a widget, linked with every view of the same text.
