@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from jtviz.capture import JtvizError, OutOfRangeError, Trace
 from jtviz.capture.inputs import Text
+from jtviz.capture.part import is_int
 
 from ..attribution.attribution import Attribution
 from ..attribution.how import How
-from ..trust import Trust
 from ..attribution.units import Unit, checked_unit, units_of
+from ..trust import Trust
 from .page import html
 from .request import Again
 
@@ -32,6 +33,9 @@ Scored = tuple[str, float]
 @dataclass(frozen=True, eq=False)
 class Explanation:
     """What a prediction rests on. Made by `jtviz.explain`.
+
+    It can be pickled, which keeps numbers, tokens, tables and pages; views and traces need the model, and
+    raise `JtvizError` afterwards.
 
     Attributes
     ----------
@@ -78,20 +82,28 @@ class Explanation:
     def __iter__(self) -> Iterator[Explanation]:
         return (self[part] for part in range(len(self)))
 
-    def __getitem__(self, part: int | str) -> Explanation:
-        """Return the explanation of one part, by its place or its name; the first of several of one name."""
+    def __getitem__(self, part: int | str | slice) -> Explanation:
+        """Return the explanation of one part, by its place or its name, or of several, by a slice.
+
+        Of several parts of one name it is the first.
+        """
         if isinstance(part, str):
             if part not in self.names:
                 raise OutOfRangeError(f"part {part!r} is not there: choose from {', '.join(self.names)}.")
             part = self.names.index(part)
-        if not -len(self) <= part < len(self):
-            raise OutOfRangeError(f"part {part} is not there: there are {len(self)}.")
+        if not isinstance(part, slice):
+            if not is_int(part):
+                raise JtvizError(f"a part is a number, a name or a slice of numbers, not {part!r}.")
+            if not -len(self) <= part < len(self):
+                raise OutOfRangeError(f"part {part} is not there: there are {len(self)}.")
+            start = int(part) % len(self)
+            part = slice(start, start + 1)
         return replace(
             self,
-            names=(self.names[part],),
-            parts=(self.parts[part],),
-            sources=(self.sources[part],),
-            trust=None if self.trust is None else (self.trust[part],),
+            names=self.names[part],
+            parts=self.parts[part],
+            sources=self.sources[part],
+            trust=None if self.trust is None else self.trust[part],
         )
 
     def __repr__(self) -> str:
@@ -146,18 +158,6 @@ class Explanation:
             for word, score in zip(words, scores, strict=True)
         )
 
-    @property
-    def target(self) -> Target | None:
-        """What the first part explains: its name, number, row, scale and value."""
-        return self.parts[0].score.target if self.parts else None
-
-    @property
-    def probability(self) -> float | None:
-        """The probability of the first part's target, whatever the scale."""
-        return self.parts[0].score.probability if self.parts else None
-
-    @property
-    def delta(self) -> float | None:
     def by_unit(self, unit: Unit | None = None) -> tuple[Scored, ...]:
         """Return the units of the first part with their scores: the sum over the tokens of a unit.
 
@@ -186,6 +186,18 @@ class Explanation:
             for name, score in zip(units.names, units.scores, strict=True)
         )
 
+    @property
+    def target(self) -> Target | None:
+        """What the first part explains: its name, number, row, scale and value."""
+        return self.parts[0].score.target if self.parts else None
+
+    @property
+    def probability(self) -> float | None:
+        """The probability of the first part's target, whatever the scale."""
+        return self.parts[0].score.probability if self.parts else None
+
+    @property
+    def delta(self) -> float | None:
         """By how much the first part's scores miss the sum that the method promises."""
         return self.parts[0].delta if self.parts else None
 
@@ -224,6 +236,10 @@ class Explanation:
         for number, (table, name, part) in enumerate(zip(tables, self.names, self.parts, strict=True)):
             table.insert(0, "part", number)
             table.insert(1, "explained", name)
+            if by is None:
+                sides = enumerate(part.tokens.values())
+                units = [n for i, tokens in sides for n in units_of(tokens, self.how.unit, is_first=not i)[2]]
+                table.insert(6, "unit", units)
         if not tables:
             own = ["index", "token", "word", "unit"] if by is None else ["unit", "text", "start", "stop"]
             return pd.DataFrame(columns=["part", "explained", "side", *own, "score"])
@@ -237,10 +253,6 @@ class Explanation:
         unit : {"token", "word", "sentence"} or sequence of (int, int), optional
             What is shaded, by the sum of the scores of its tokens; what `explain` was asked for if left out.
         normalise : bool
-            if by is None:
-                sides = enumerate(part.tokens.values())
-                units = [n for i, tokens in sides for n in units_of(tokens, self.how.unit, is_first=not i)[2]]
-                table.insert(6, "unit", units)
             Whether the legend and numbers are shares of the strongest score of a part; the colours are the
             same.
         annotate : bool
@@ -313,14 +325,15 @@ class Explanation:
         return self.to_html()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """Show the widget; where there is no kernel or no front end, the page."""
+        """Show the widget; where there is no kernel, no front end or no model, the page."""
         del include, exclude
         still = {"text/plain": repr(self), "text/html": self.to_html()}
         if not self.parts:
             return still
         try:
             made = self.view()._repr_mimebundle_()
-        except ImportError:
+        except (ImportError, JtvizError):
+            # The front end is not built; the model is gone, or this was loaded without it.
             return still
         live: dict[str, Any] = made[0] if isinstance(made, tuple) else made
         return live | still
