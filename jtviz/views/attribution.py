@@ -281,7 +281,9 @@ class AttributionView(Linked):
                 self.set_trait("span", None)
             self.trusts, self.trusted = {}, {}
 
-    def check(self, part: int | None = None, *, compare: bool | None = None) -> Trust:
+    def check(
+        self, part: int | None = None, *, compare: bool | None = None, progress: bool | None = None
+    ) -> Trust:
         """Take the tokens of a part away, those scored highest first, and say how far it can be trusted.
 
         Parameters
@@ -291,6 +293,8 @@ class AttributionView(Linked):
         compare : bool, optional
             Whether to attribute by other methods and from other baselines, too; if left out, where the part
             itself took less than `QUICK` seconds.
+        progress : bool, optional
+            Whether to show a bar with what it takes; where it takes more than two seconds, if left out.
 
         Returns
         -------
@@ -313,7 +317,10 @@ class AttributionView(Linked):
             compare = one.seconds < QUICK if known is None else known.agreement is not None
         if known is None or (compare and known.agreement is None):
             is_sensitive = compare and one.method.has_baseline
-            found = trust(self.trace, one, sensitivity=is_sensitive, agreement=compare, progress=False)
+            found = trust(
+                self.trace, one, sensitivity=is_sensitive, agreement=compare, unit=self._how.unit,
+                memory=self._how.memory, seed=self._how.seed, progress=progress,
+            )  # fmt: skip
             self.trusts = {**self.trusts, number: found}
             self.trusted = {str(i): trusted(found) for i, found in self.trusts.items()}
         return self.trusts[number]
@@ -336,7 +343,7 @@ class AttributionView(Linked):
             return
         self.tell("comparing methods and baselines …" if message.get("compare") else "taking tokens away …")
         try:
-            self.check(int(message["part"]), compare=message.get("compare"))
+            self.check(int(message["part"]), compare=message.get("compare"), progress=False)
         except JtvizError as error:
             self.problem = str(error)
         finally:

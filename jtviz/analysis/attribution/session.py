@@ -27,7 +27,7 @@ from .attribution import TOLERANCE, Attribution
 from .baselines import Baseline, default_baseline, make_baseline
 from .cost import Cost, measure
 from .how import BY_SAMPLES, BY_STEPS, How, examples
-from .progress import Progress
+from .progress import Progress, Shown, within
 from .units import unit_numbers
 
 MOST_STEPS = 400
@@ -145,11 +145,13 @@ class Session:
             self._cost = replace(found, nbytes=found.nbytes + 2 * returned)
         return self._cost
 
-    def attribute(self, wanted: Score, how: How, *, progress: bool | None = None) -> Attribution:
+    def attribute(self, wanted: Score, how: How, *, progress: Shown = None) -> Attribution:
         """Attribute one number; see the function `attribute`."""
         begin = time.perf_counter()
         if how.method.kind == "attention":
             found = self._by_attention(wanted, how)
+            if isinstance(progress, Progress):
+                progress.advance(1)
         else:
             found = self._by_captum(wanted, how, progress)
             name = "n_steps" if how.method.name in BY_STEPS else "n_samples"
@@ -164,8 +166,11 @@ class Session:
         """Return how long it will take, about."""
         if how.method.kind == "attention" or not wanted:
             return 0.0
-        layers = len(self._layers()) if how.method.kind == "layer" else 1
-        return self.cost(wanted[0]).seconds * examples(how, self.trace) * layers * len(wanted)
+        return self.cost(wanted[0]).seconds * self.examples(how) * len(wanted)
+
+    def examples(self, how: How) -> int:
+        """Return how many examples are evaluated for one number."""
+        return examples(how, self.trace) * max(1, len(self._layers()) if how.method.kind == "layer" else 1)
 
     def attribute_all(
         self, wanted: Sequence[Score], how: How, *, progress: bool | None = None
@@ -182,7 +187,7 @@ class Session:
                 bar.advance(1)
         return found
 
-    def _by_captum(self, wanted: Score, how: How, progress: bool | None) -> Attribution:
+    def _by_captum(self, wanted: Score, how: How, progress: Shown) -> Attribution:
         method, baseline = how.method, self.baseline(how.baseline)
         vectors = tuple(self.forward.vectors.values())
         units = unit_numbers(list(self.tokens.values()), how.unit, [len(v[0]) for v in vectors])
@@ -191,7 +196,7 @@ class Session:
         count = examples(how, self.trace)
         words = f"{method.label}: {cost.words(count * max(1, len(layers)), how.memory)}"
         lasts = cost.seconds * count * max(1, len(layers))
-        with Progress(words, count * max(1, len(layers)), shown=progress, seconds=lasts) as bar:
+        with within(progress, words, count * max(1, len(layers)), seconds=lasts) as bar:
             problem = by_captum.Problem(
                 self.function(wanted, bar),
                 self.forward.model,
