@@ -130,7 +130,7 @@ def show_gradients(
     baseline: str | None = None,
     n_steps: int = 50,
     n_samples: int = 25,
-    unit: str = "token",
+    unit: Any = "token",
     memory: int | None = None,
     check: bool = True,
     progress: bool | None = None,
@@ -165,8 +165,9 @@ def show_gradients(
         What an absent token is, as in `jtviz.analysis.attribute`.
     n_steps, n_samples : int
         Points on a path, and random samples.
-    unit : {"token", "word"}
-        What is shaded, and what ablation and Shapley sampling replace as one.
+    unit : {"token", "word", "sentence"} or list of (int, int)
+        What ablation and Shapley sampling replace as one, spans of tokens as ``(first, last + 1)``, and what
+        is shaded: tokens, or words where it is ``"word"``.
     memory : int, optional
         Bytes that one batch may take beside the model; a gibibyte if left out.
     check : bool
@@ -204,17 +205,17 @@ def show_gradients(
 
     known = ("part", "mode", "annotate", "stage", "layer", "heads", "pinned")
     refuse_unknown(show_gradients, {k: v for k, v in settings.items() if k not in known}, known)
-    refuse_other("unit", unit, ("token", "word"))
     checked_output(output)
-    how = How(method_named(method), baseline, n_steps, n_samples, unit=unit, memory=memory or MEMORY)  # type: ignore[arg-type]
+    how = How(method_named(method), baseline, n_steps, n_samples, unit=unit, memory=memory or MEMORY)
     checked_how(how)
     given = {"target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens}
     trace = _traced("show_gradients", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
+    shaded = unit if unit == "word" else "token"
     with opened(trace) as session:
         wanted = [
             session.score(one, output, against) for one in targets_of(session.outcome(), target, output)
         ]
-        return gradients_view(session, wanted, how, progress=progress, check=check, unit=unit, **settings)
+        return gradients_view(session, wanted, how, progress=progress, check=check, unit=shaded, **settings)
 
 
 @overload

@@ -7,7 +7,6 @@ the same; what the model does with the vectors afterwards is its own. The model 
 
 from __future__ import annotations
 
-import copy
 import threading
 import weakref
 from collections.abc import Hashable, Iterator, Mapping
@@ -24,6 +23,7 @@ from .errors import JtvizError, SiteRefusedError
 from .inputs import Prepared
 from .memory import fingerprint
 from .patches import Patches
+from .twin import twin_of
 
 Vectors = Mapping[str, Tensor]
 """What stands in the place of the tokens: for each side ``[batch, tokens, width]``."""
@@ -100,7 +100,7 @@ class Reading:
         model = self.model
         with (
             self._lock,
-            _twin_of(model) as twin,
+            twin_of(model) as twin,
             as_found(twin, gradients=gradients, is_compiled=self._is_compiled),
         ):
             yield Forward(twin, self.prepared)
@@ -279,32 +279,6 @@ def _repeated(value: Any, batch: int) -> Any:
     if isinstance(value, Tensor) and value.ndim > 1 and len(value) == 1:
         return value.expand(batch, *value.shape[1:])
     return value
-
-
-@contextmanager
-def _twin_of(model: nn.Module) -> Iterator[nn.Module]:
-    """Yield modules of their own on the same weights, where a model can be copied.
-
-    Whatever happens to them, and in whatever thread, the reader's model has its flags and hooks to itself.
-    No gradient reaches the weights: nothing is kept for them, which is most of the memory.
-    """
-    held = [*model.parameters(), *model.buffers()]
-    shared: dict[int, Any] = {id(tensor): tensor.detach() for tensor in held}
-    try:
-        twin = copy.deepcopy(model, shared)
-    except Exception:  # noqa: BLE001 - what a model holds can be anything; some of it cannot be copied
-        twin = None
-    if twin is not None:
-        yield twin
-        return
-    wanted = [p for p in model.parameters() if p.requires_grad]
-    try:
-        for parameter in wanted:
-            parameter.requires_grad_(False)
-        yield model
-    finally:
-        for parameter in wanted:
-            parameter.requires_grad_()
 
 
 def checked_single(prepared: Prepared) -> None:

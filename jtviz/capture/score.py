@@ -23,9 +23,20 @@ Pick = Callable[[Any], Tensor]
 """Takes what a model returned to the logits ``[batch, choices]`` that a target is one of."""
 
 
+def gone(_: Any) -> Tensor:
+    """Stand in for a function of the model's output, which cannot be saved.
+
+    Raises
+    ------
+    JtvizError
+        Always.
+    """
+    raise JtvizError("this attribution was loaded without its model: attribute anew to compute with it.")
+
+
 @dataclass(frozen=True)
 class Score:
-    """One number of the output.
+    """One number of the output; it is saved without its functions.
 
     Attributes
     ----------
@@ -47,6 +58,23 @@ class Score:
     probability: float | None
     of: Callable[[Any], Tensor]
     chance: Callable[[Any], Tensor] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what can be saved: functions of a model's output are of no use without it."""
+        return vars(self) | {"of": gone, "chance": None if self.chance is None else gone}
+
+    def __copy__(self) -> Score:
+        """Return itself, with its functions: it never changes."""
+        return self
+
+    def __deepcopy__(self, _: Any) -> Score:
+        """Return itself, with its functions: it never changes."""
+        return self
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was loaded, and computes nothing."""
+        return self.of is gone
 
     @property
     def value(self) -> float:

@@ -289,7 +289,9 @@ class AttributionView(Linked):
                     self.set_trait(name, value)
             self.trusts, self.trusted = {}, {}
 
-    def check(self, part: int | None = None, *, compare: bool | None = None) -> Trust:
+    def check(
+        self, part: int | None = None, *, compare: bool | None = None, progress: bool | None = None
+    ) -> Trust:
         """Take the tokens of a part away, those scored highest first, and say how far it can be trusted.
 
         Parameters
@@ -299,6 +301,8 @@ class AttributionView(Linked):
         compare : bool, optional
             Whether to attribute by other methods and from other baselines, too; if left out, where the part
             itself took less than `QUICK` seconds.
+        progress : bool, optional
+            Whether to show a bar with what it takes; where it takes more than two seconds, if left out.
 
         Returns
         -------
@@ -329,7 +333,7 @@ class AttributionView(Linked):
                 unit=self._how.unit,
                 memory=self._how.memory,
                 seed=self._how.seed,
-                progress=False,
+                progress=progress,
             )
             self.trusts = {**self.trusts, number: found}
             self.trusted = {str(i): trusted(found) for i, found in self.trusts.items()}
@@ -388,7 +392,7 @@ class AttributionView(Linked):
             self._show(found, chosen=(self.method, self.baseline) == wanted)
             if was_checked:
                 self.tell("taking tokens away …")
-                self.check()
+                self.check(progress=False)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is said in the view
             self._how = before
             self.problem = str(error) or type(error).__name__
@@ -403,7 +407,7 @@ class AttributionView(Linked):
     def _try_to_check(self, part: int, *, compare: bool | None = None) -> None:
         self.tell("comparing methods and baselines …" if compare else "taking tokens away …")
         try:
-            self.check(part, compare=compare)
+            self.check(part, compare=compare, progress=False)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is said in the view
             self.problem = str(error) or type(error).__name__
         finally:

@@ -152,7 +152,7 @@ def gradients_view(
         parts = session.attribute_all(wanted, how, progress=progress)
         whole = GradientsView(AttributionView(session.trace, parts, how=how, **choices))
         if check:
-            whole.strip.check()
+            whole.strip.check(progress=progress)
         return whole
     parts = session.attribute_all(wanted, coarse, progress=False)
     shown = GradientsView(AttributionView(session.trace, parts, how=how, **choices))
@@ -166,7 +166,7 @@ def gradients_view(
             view.show(parts)
         if check:
             view.tell("taking tokens away …")
-            view.check()
+            view.check(progress=progress)
     except BaseException:
         view.problem = f"stopped: what was not refined is from {COARSE_STEPS} points"
         raise

@@ -93,7 +93,7 @@ def test_what_is_shown_as_html_is_text_and_plain_numbers() -> None:
     assert said in found.to_html(annotate=True)
     assert ("−1<" if strongest < 0 else "1<") in found.to_html(normalise=True, annotate=True).replace(" ", "")
     with pytest.raises(JtvizError, match="unit= is"):
-        found.to_html(unit="letter")
+        found.to_html(unit="letter")  # type: ignore[arg-type]
 
 
 def test_normalising_is_for_the_eye_only() -> None:

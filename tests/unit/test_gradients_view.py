@@ -374,7 +374,7 @@ def test_only_figures_can_be_saved(note: Trace, tmp_path: Path) -> None:
         ({"target": "angry"}, "class 'angry' is not there"),
         ({"output": "odds"}, "output= is one of"),
         ({"n_steps": 0}, "n_steps= is a number, at least 1"),
-        ({"unit": "letter"}, "unit is one of 'token', 'word'"),
+        ({"unit": "letter"}, "unit= is one of 'token', 'word', 'sentence'"),
     ],
 )
 def test_bad_requests_get_one_sentence(note: Trace, how: dict[str, Any], says: str) -> None:

@@ -21,12 +21,37 @@ from jtviz.tokens import Tokens
 
 from ..words import words_of
 from .methods import METHODS, Method
+from .units import Unit, units_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCE = 0.05
 """A sum that is off by more than this share of the difference is warned of."""
+
+
+@dataclass(frozen=True, eq=False)
+class UnitScores:
+    """Scores of the units of a side. Made by `Attribution.by_unit`.
+
+    Attributes
+    ----------
+    names : tuple of str
+        What stands in the text.
+    scores : ndarray
+        ``[units]``: the sum over the tokens of each.
+    spans : tuple of (int, int)
+        The tokens of each, ``(first, last + 1)``.
+    """
+
+    names: tuple[str, ...]
+    scores: np.ndarray
+    spans: tuple[tuple[int, int], ...]
+
+    @property
+    def columns(self) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...], np.ndarray]:
+        """Names, spans and scores."""
+        return self.names, self.spans, self.scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,11 +145,61 @@ class Attribution:
             out[side] = (words, sums)
         return out
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return one row a token: its side, index, text, word and score."""
+    def by_unit(self, unit: Unit) -> dict[str, UnitScores]:
+        """Return for each side its units, and the sum of the scores of their tokens.
+
+        Parameters
+        ----------
+        unit : {"token", "word", "sentence"} or sequence of (int, int)
+            Spans are of tokens of the first side, ``(first, last + 1)``; what they leave out stays single.
+
+        Returns
+        -------
+        dict of str to UnitScores
+            Names, sums ``[units]`` on the scale of the target, and spans of tokens.
+
+        Raises
+        ------
+        JtvizError
+            If a unit is none of these, or spans overlap or lead out of the text.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> trace = jtviz.demo.classifier().trace("Man, 60. Has chest pain.")
+        >>> units = jtviz.analysis.attribute(trace).by_unit("sentence")["encoder"]
+        >>> units.names
+        ('[CLS]', 'Man, 60.', 'Has chest pain.')
+        """
+        out = {}
+        for number, (side, tokens) in enumerate(self.tokens.items()):
+            names, spans, numbers = units_of(tokens, unit, is_first=number == 0)
+            sums = np.zeros(len(names), dtype=np.float64)
+            np.add.at(sums, np.asarray(numbers), self.scores[side])
+            out[side] = UnitScores(names, sums, spans)
+        return out
+
+    def to_pandas(self, *, by: Unit | None = None) -> pd.DataFrame:
+        """Return one row a token: its side, index, text, word and score.
+
+        Parameters
+        ----------
+        by : {"token", "word", "sentence"} or sequence of (int, int), optional
+            One row a unit instead: its side, number, text, span of tokens and the sum of their scores.
+
+        Raises
+        ------
+        JtvizError
+            If there is no such unit.
+        """
         import pandas as pd
 
-        rows = []
+        rows: list[tuple[Any, ...]] = []
+        if by is not None:
+            for side, units in self.by_unit(by).items():
+                for i, (name, span, score) in enumerate(zip(*units.columns, strict=True)):
+                    rows.append((side, i, name, *span, float(score)))
+            return pd.DataFrame(rows, columns=["side", "unit", "text", "start", "stop", "score"])
         for side, tokens in self.tokens.items():
             words, numbers = words_of(tokens)
             for i, (text, score) in enumerate(zip(tokens, self.scores[side], strict=True)):

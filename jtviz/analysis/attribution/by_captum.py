@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -60,21 +59,6 @@ class Problem:
     at_once: int = 1
     window: int = 3
     noise: float = 0.1
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw the same random numbers at every call, and leave NumPy's as they were.
-
-    Captum draws from NumPy (GradientSHAP) and from torch, whose state is put back with the model's.
-    """
-    torch.manual_seed(seed)
-    state = np.random.get_state()  # noqa: NPY002 - the generator that Captum uses
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that Captum uses
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002 - the generator that Captum uses
 
 
 def saliency(problem: Problem, *, order: int) -> Scores:

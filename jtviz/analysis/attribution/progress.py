@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self
 
@@ -48,4 +49,17 @@ class Progress:
     def advance(self, count: int) -> None:
         """Note that so many examples are done."""
         if self._bar is not None:
+            # More are needed than was thought where steps are raised.
+            self._bar.total = max(self._bar.total, self._bar.n + count)
             self._bar.update(count)
+
+
+Shown = Progress | bool | None
+"""A bar that is there already and covers more; or whether to show one, None: where it takes long."""
+
+
+def within(shown: Shown, words: str, total: int, *, seconds: float) -> AbstractContextManager[Progress]:
+    """Return a bar, or the one that is there already."""
+    if isinstance(shown, Progress):
+        return nullcontext(shown)
+    return Progress(words, total, shown=shown, seconds=seconds)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from jtviz.capture import HookedTransformer, JtvizError, Trace
+from jtviz.capture.chance import seeded
 from jtviz.capture.flow import tensors
 from jtviz.capture.reading import Forward, Reading, checked_single
 from jtviz.capture.score import Score, score
@@ -26,7 +27,7 @@ from .attribution import TOLERANCE, Attribution
 from .baselines import Baseline, default_baseline, make_baseline
 from .cost import Cost, measure
 from .how import BY_SAMPLES, BY_STEPS, How, examples
-from .progress import Progress
+from .progress import Progress, Shown, within
 from .units import unit_numbers
 
 MOST_STEPS = 400
@@ -106,9 +107,12 @@ class Session:
     def function(self, wanted: Score, progress: Progress | None = None) -> Callable[..., Tensor]:
         """Return the function from the vectors of each side, ``[batch, tokens, width]``, to ``[batch]``."""
         sides = list(self.forward.vectors)
+        # Captum's noise and mixing are in float32, whatever a model of half precision reads.
+        dtypes = [own.dtype for own in self.forward.vectors.values()]
 
         def of(*vectors: Tensor) -> Tensor:
-            given = dict(zip(sides, vectors, strict=True))
+            cast = [one.to(dtype) for one, dtype in zip(vectors, dtypes, strict=True)]
+            given = dict(zip(sides, cast, strict=True))
             if wanted.target.output != "function":
                 found = wanted.of(self.forward(given))
             else:
@@ -141,13 +145,15 @@ class Session:
             self._cost = replace(found, nbytes=found.nbytes + 2 * returned)
         return self._cost
 
-    def attribute(self, wanted: Score, how: How, *, progress: bool | None = None) -> Attribution:
+    def attribute(self, wanted: Score, how: How, *, progress: Shown = None) -> Attribution:
         """Attribute one number; see the function `attribute`."""
         if how.method.kind != "attention":
             by_captum.load()
         begin = time.perf_counter()
         if how.method.kind == "attention":
             found = self._by_attention(wanted, how)
+            if isinstance(progress, Progress):
+                progress.advance(1)
         else:
             found = self._by_captum(wanted, how, progress)
             name = "n_steps" if how.method.name in BY_STEPS else "n_samples"
@@ -162,8 +168,11 @@ class Session:
         """Return how long it will take, about."""
         if how.method.kind == "attention" or not wanted:
             return 0.0
-        layers = len(self._layers()) if how.method.kind == "layer" else 1
-        return self.cost(wanted[0]).seconds * examples(how, self.trace) * layers * len(wanted)
+        return self.cost(wanted[0]).seconds * self.examples(how) * len(wanted)
+
+    def examples(self, how: How) -> int:
+        """Return how many examples are evaluated for one number."""
+        return examples(how, self.trace) * max(1, len(self._layers()) if how.method.kind == "layer" else 1)
 
     def attribute_all(
         self, wanted: Sequence[Score], how: How, *, progress: bool | None = None
@@ -180,7 +189,7 @@ class Session:
                 bar.advance(1)
         return found
 
-    def _by_captum(self, wanted: Score, how: How, progress: bool | None) -> Attribution:
+    def _by_captum(self, wanted: Score, how: How, progress: Shown) -> Attribution:
         method, baseline = how.method, self.baseline(how.baseline)
         vectors = tuple(self.forward.vectors.values())
         units = unit_numbers(list(self.tokens.values()), how.unit, [len(v[0]) for v in vectors])
@@ -189,7 +198,7 @@ class Session:
         count = examples(how, self.trace)
         words = f"{method.label}: {cost.words(count * max(1, len(layers)), how.memory)}"
         lasts = cost.seconds * count * max(1, len(layers))
-        with Progress(words, count * max(1, len(layers)), shown=progress, seconds=lasts) as bar:
+        with within(progress, words, count * max(1, len(layers)), seconds=lasts) as bar:
             problem = by_captum.Problem(
                 self.function(wanted, bar),
                 self.forward.model,
@@ -203,7 +212,9 @@ class Session:
                 how.window,
                 how.noise,
             )
-            with by_captum.seeded(how.seed), torch.set_grad_enabled(method.kind != "perturbation"):
+            is_random = method.name in BY_SAMPLES
+            drawn = seeded(how.seed, self.forward.model) if is_random else nullcontext()
+            with drawn, torch.set_grad_enabled(method.kind != "perturbation"):
                 parts = by_captum.RUN[method.name](problem)
         found = dict(zip(self.sides.values(), (_numbers(part) for part in parts), strict=True))
         stacked = {side: rows for side, rows in found.items() if rows.ndim == 2}

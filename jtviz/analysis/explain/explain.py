@@ -11,12 +11,15 @@ from dataclasses import replace
 
 from jtviz.capture import HookedTransformer, JtvizError
 from jtviz.capture.inputs import Text
+from jtviz.capture.score import Score
 
 from ..attribution.attribution import Attribution
 from ..attribution.how import How
 from ..attribution.progress import Progress
 from ..attribution.session import Session, opened
-from ..trust import trust as trust_in
+from ..trust import Trust
+from ..trust.bundle import faithfulness_only
+from ..trust.taking_away import NOT_DIFFERENTIATED, Removal, examples_of
 from .choice import Found, named
 from .entailment import entailment_of, likeliest, logit_of, of_label, wanted_labels
 from .explanation import Explanation
@@ -50,26 +53,28 @@ def _explained(
     name = _checked_task(request, task)
     columns = None
     if name == "zero-shot":
-        found, parts, sources = _by_entailment(hooked, request, how, progress)
+        found, parts, worth, sources = _by_entailment(hooked, request, how, trust=trust, progress=progress)
     else:
         source = Again(hooked, request)
         with opened(source.trace(keep=True)) as session:
             name, found = _found(session, request, name)
-            parts = session.attribute_all(found.scores, how, progress=progress) if found.scores else []
+            parts, worth = _computed(session, found.scores, how, trust=trust, progress=progress)
             patches = session.reading.prepared.patches
             columns = None if patches is None else patches.columns
         sources = [source] * len(parts)
-    worth = None
-    if trust:
-        worth = tuple(
-            trust_in(source.trace(), part, unit=how.unit, memory=how.memory, seed=how.seed, progress=False)
-            for source, part in zip(sources, parts, strict=True)
-        )
     if not keep:
         for source in sources:
             source.let_go()
     return Explanation(
-        name, request.text, found.prediction, found.names, tuple(parts), how, worth, tuple(sources), columns
+        name,
+        request.text,
+        found.prediction,
+        found.names,
+        tuple(parts),
+        how,
+        tuple(worth) if trust else None,
+        tuple(sources),
+        columns,
     )
 
 
@@ -133,13 +138,41 @@ def _found(session: Session, request: Request, name: str | None) -> tuple[str, F
     return name or "function", Found((named(score),), (score,), f"{named(score)} = {score.value:.4g}")
 
 
+def _computed(
+    session: Session, scores: Sequence[Score], how: How, *, trust: bool, progress: bool | None
+) -> tuple[list[Attribution], list[Trust]]:
+    """Attribute each number, and judge that where it is asked for, with one bar for all."""
+    if not trust or not scores:
+        return (session.attribute_all(scores, how, progress=progress) if scores else []), []
+    removal = Removal(unit=how.unit, memory=how.memory, seed=how.seed)
+    words, total, lasts = _before(session, scores, how, removal)
+    with Progress(words, total, shown=progress, seconds=lasts) as bar:
+        parts = [session.attribute(score, how, progress=bar) for score in scores]
+        return parts, [faithfulness_only(session, part, removal, bar) for part in parts]
+
+
+def _before(session: Session, scores: Sequence[Score], how: How, removal: Removal) -> tuple[str, int, float]:
+    """Return what is done and what it takes, in words; how many examples; and how many seconds."""
+    attributed = session.examples(how) * len(scores)
+    try:
+        judged = sum(examples_of(session, score, removal) for score in scores)
+    except JtvizError:  # said in the result
+        judged = 0
+    cost = session.cost(scores[0])
+    weighed = attributed + judged // NOT_DIFFERENTIATED
+    of = f" of {len(scores)} outputs" if len(scores) > 1 else ""
+    words = f"{how.method.label} and trust{of}: {cost.words(weighed, how.memory)}"
+    return words, attributed + judged, cost.seconds * weighed
+
+
 def _by_entailment(
-    hooked: HookedTransformer, request: Request, how: How, progress: bool | None
-) -> tuple[Found, list[Attribution], list[Again]]:
+    hooked: HookedTransformer, request: Request, how: How, *, trust: bool, progress: bool | None
+) -> tuple[Found, list[Attribution], list[Trust], list[Again]]:
     """Explain each label, of which every one is read with the text on its own."""
     entailment_of(hooked.model)
     labels, wanted = list(request.labels or ()), wanted_labels(request)
     parts: dict[str, Attribution] = {}
+    worth: dict[str, Trust] = {}
     sources: dict[str, Again] = {}
     logits = []
     with Progress(f"{len(labels)} labels", len(labels), shown=bool(progress), seconds=0.0) as bar:
@@ -149,7 +182,10 @@ def _by_entailment(
                 logits.append(logit_of(session))
                 if label in wanted:
                     score = of_label(session, request, label).scores[0]
-                    parts[label], sources[label] = session.attribute(score, how, progress=False), source
+                    one, judged = _computed(session, [score], how, trust=trust, progress=False)
+                    parts[label], sources[label] = one[0], source
+                    worth.update(zip([label], judged, strict=False))
             bar.advance(1)
     found = Found(tuple(wanted), (), likeliest(list(dict.fromkeys(labels)), logits))
-    return found, [parts[label] for label in wanted], [sources[label] for label in wanted]
+    judged = [worth[label] for label in wanted if label in worth]
+    return found, [parts[label] for label in wanted], judged, [sources[label] for label in wanted]

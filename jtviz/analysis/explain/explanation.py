@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from jtviz.capture import JtvizError, OutOfRangeError, Trace
 from jtviz.capture.inputs import Text
+from jtviz.capture.part import is_int
 
 from ..attribution.attribution import Attribution
 from ..attribution.how import How
+from ..attribution.units import Unit, checked_unit, units_of
 from ..trust import Trust
 from .page import html
 from .request import Again
@@ -31,6 +33,9 @@ Scored = tuple[str, float]
 @dataclass(frozen=True, eq=False)
 class Explanation:
     """What a prediction rests on. Made by `jtviz.explain`.
+
+    It can be pickled, which keeps numbers, tokens, tables and pages; views and traces need the model, and
+    raise `JtvizError` afterwards.
 
     Attributes
     ----------
@@ -77,20 +82,28 @@ class Explanation:
     def __iter__(self) -> Iterator[Explanation]:
         return (self[part] for part in range(len(self)))
 
-    def __getitem__(self, part: int | str) -> Explanation:
-        """Return the explanation of one part, by its place or its name; the first of several of one name."""
+    def __getitem__(self, part: int | str | slice) -> Explanation:
+        """Return the explanation of one part, by its place or its name, or of several, by a slice.
+
+        Of several parts of one name it is the first.
+        """
         if isinstance(part, str):
             if part not in self.names:
                 raise OutOfRangeError(f"part {part!r} is not there: choose from {', '.join(self.names)}.")
             part = self.names.index(part)
-        if not -len(self) <= part < len(self):
-            raise OutOfRangeError(f"part {part} is not there: there are {len(self)}.")
+        if not isinstance(part, slice):
+            if not is_int(part):
+                raise JtvizError(f"a part is a number, a name or a slice of numbers, not {part!r}.")
+            if not -len(self) <= part < len(self):
+                raise OutOfRangeError(f"part {part} is not there: there are {len(self)}.")
+            start = int(part) % len(self)
+            part = slice(start, start + 1)
         return replace(
             self,
-            names=(self.names[part],),
-            parts=(self.parts[part],),
-            sources=(self.sources[part],),
-            trust=None if self.trust is None else (self.trust[part],),
+            names=self.names[part],
+            parts=self.parts[part],
+            sources=self.sources[part],
+            trust=None if self.trust is None else self.trust[part],
         )
 
     def __repr__(self) -> str:
@@ -145,6 +158,34 @@ class Explanation:
             for word, score in zip(words, scores, strict=True)
         )
 
+    def by_unit(self, unit: Unit | None = None) -> tuple[Scored, ...]:
+        """Return the units of the first part with their scores: the sum over the tokens of a unit.
+
+        Parameters
+        ----------
+        unit : {"token", "word", "sentence"} or sequence of (int, int), optional
+            What `explain` was asked for if left out.
+
+        Raises
+        ------
+        JtvizError
+            If there is no such unit.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> note = "Man, 60. Has chest pain."
+        >>> found = jtviz.explain(jtviz.demo.classifier(), note, unit="sentence", trust=False)
+        >>> [name for name, _ in found.by_unit()]
+        ['[CLS]', 'Man, 60.', 'Has chest pain.']
+        """
+        return tuple(
+            (name, float(score))
+            for part in self.parts[:1]
+            for units in part.by_unit(self.how.unit if unit is None else unit).values()
+            for name, score in zip(units.names, units.scores, strict=True)
+        )
+
     @property
     def target(self) -> Target | None:
         """What the first part explains: its name, number, row, scale and value."""
@@ -160,25 +201,57 @@ class Explanation:
         """By how much the first part's scores miss the sum that the method promises."""
         return self.parts[0].delta if self.parts else None
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return one row a token and part: what is explained, side, index, token, word and score."""
+    def to_pandas(self, *, by: Unit | None = None) -> pd.DataFrame:
+        """Return one row a token and part: what is explained, side, index, token, word, unit and score.
+
+        Parameters
+        ----------
+        by : {"token", "word", "sentence"} or sequence of (int, int), optional
+            One row a unit instead: what is explained, side, number of the unit, its text, the span of its
+            tokens (``start`` to ``stop - 1``) and the sum of their scores.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The column ``unit`` has the number of the unit in its side: of `by`, or as `explain` was asked.
+
+        Raises
+        ------
+        JtvizError
+            If there is no such unit.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> note = "Man, 60. Has chest pain."
+        >>> found = jtviz.explain(jtviz.demo.classifier(), note, unit="sentence", trust=False)
+        >>> found.to_pandas()["unit"].tolist()
+        [0, 1, 1, 1, 1, 2, 2, 2, 2]
+        """
         import pandas as pd
 
-        tables = [part.to_pandas() for part in self.parts]
-        for number, (table, name) in enumerate(zip(tables, self.names, strict=True)):
+        if by is not None:
+            checked_unit(by)
+        tables = [part.to_pandas(by=by) for part in self.parts]
+        for number, (table, name, part) in enumerate(zip(tables, self.names, self.parts, strict=True)):
             table.insert(0, "part", number)
             table.insert(1, "explained", name)
+            if by is None:
+                sides = enumerate(part.tokens.values())
+                units = [n for i, tokens in sides for n in units_of(tokens, self.how.unit, is_first=not i)[2]]
+                table.insert(6, "unit", units)
         if not tables:
-            return pd.DataFrame(columns=["part", "explained", "side", "index", "token", "word", "score"])
+            own = ["index", "token", "word", "unit"] if by is None else ["unit", "text", "start", "stop"]
+            return pd.DataFrame(columns=["part", "explained", "side", *own, "score"])
         return pd.concat(tables, ignore_index=True)
 
-    def to_html(self, *, unit: str = "token", normalise: bool = False, annotate: bool = False) -> str:
+    def to_html(self, *, unit: Unit | None = None, normalise: bool = False, annotate: bool = False) -> str:
         """Return the explanation as HTML that needs no kernel, no network and no script.
 
         Parameters
         ----------
-        unit : {"token", "word"}
-            What is shaded.
+        unit : {"token", "word", "sentence"} or sequence of (int, int), optional
+            What is shaded, by the sum of the scores of its tokens; what `explain` was asked for if left out.
         normalise : bool
             Whether the legend and numbers are shares of the strongest score of a part; the colours are the
             same.
@@ -202,7 +275,8 @@ class Explanation:
         >>> "chest" in found.to_html(unit="word")
         True
         """
-        return html(self, unit=unit, normalise=normalise, annotate=annotate)
+        own = self.how.unit if unit is None else unit
+        return html(self, unit=own, normalise=normalise, annotate=annotate)
 
     def view(self) -> Any:
         """Return the explanation as a widget, linked with every view of the same text.
@@ -251,14 +325,15 @@ class Explanation:
         return self.to_html()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """Show the widget; where there is no kernel or no front end, the page."""
+        """Show the widget; where there is no kernel, no front end or no model, the page."""
         del include, exclude
         still = {"text/plain": repr(self), "text/html": self.to_html()}
         if not self.parts:
             return still
         try:
             made = self.view()._repr_mimebundle_()
-        except ImportError:
+        except (ImportError, JtvizError):
+            # The front end is not built; the model is gone, or this was loaded without it.
             return still
         live: dict[str, Any] = made[0] if isinstance(made, tuple) else made
         return live | still

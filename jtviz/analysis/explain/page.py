@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from jtviz.capture import JtvizError
-
 from ..attribution.attribution import Attribution
+from ..attribution.units import Unit, checked_unit
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -28,10 +27,9 @@ _SIDES = {"encoder": "read", "decoder": "written before"}
 _SMALL = "font-size:12px;opacity:.8"
 
 
-def html(found: Explanation, *, unit: str, normalise: bool, annotate: bool) -> str:
+def html(found: Explanation, *, unit: Unit, normalise: bool, annotate: bool) -> str:
     """Return the page; see `Explanation.to_html`."""
-    if unit not in {"token", "word"}:
-        raise JtvizError(f"unit= is 'token' or 'word', not {unit!r}.")
+    checked_unit(unit)
     parts = []
     for number, (name, part) in enumerate(zip(found.names, found.parts, strict=True)):
         parts.append(_part(name, part, unit, found.columns, normalise=normalise, annotate=annotate))
@@ -51,7 +49,7 @@ def html(found: Explanation, *, unit: str, normalise: bool, annotate: bool) -> s
 
 
 def _part(
-    name: str, part: Attribution, unit: str, columns: int | None, *, normalise: bool, annotate: bool
+    name: str, part: Attribution, unit: Unit, columns: int | None, *, normalise: bool, annotate: bool
 ) -> str:
     sides = {side: _labelled(part, side, unit) for side in part.tokens}
     full = max((abs(score) for _, scores in sides.values() for score in scores), default=0.0)
@@ -86,12 +84,10 @@ def _part(
     )
 
 
-def _labelled(part: Attribution, side: str, unit: str) -> tuple[Sequence[str], list[float]]:
-    """Return the tokens or words of a side as they stand in the text, with their scores."""
-    if unit == "word":
-        words, sums = part.by_word()[side]
-        return words, [float(score) for score in sums]
-    return tuple(part.tokens[side]), [float(score) for score in part.scores[side]]
+def _labelled(part: Attribution, side: str, unit: Unit) -> tuple[Sequence[str], list[float]]:
+    """Return the units of a side as they stand in the text, with their scores."""
+    units = part.by_unit(unit)[side]
+    return units.names, [float(score) for score in units.scores]
 
 
 def _cell(text: str, score: float, full: float, by: float, *, annotate: bool) -> str:

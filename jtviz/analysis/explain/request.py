@@ -86,10 +86,22 @@ class Again:
     """
 
     def __init__(self, hooked: HookedTransformer, request: Request, text: Text | None = None) -> None:
-        self._model = weakref.ref(hooked.model)
+        self._model: weakref.ref[Any] | None = weakref.ref(hooked.model)
         self._request, self._text = request, text
         self._known: weakref.ref[Trace] | None = None
         self._kept: Trace | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say how it is saved: without the model and what was read, which are the reader's to keep."""
+        return (_lost, ())
+
+    def __copy__(self) -> Again:
+        """Return itself: a copy of a model would be another model."""
+        return self
+
+    def __deepcopy__(self, _: Any) -> Again:
+        """Return itself: a copy of a model would be another model."""
+        return self
 
     def trace(self, *, keep: bool = False) -> Trace:
         """Return the trace.
@@ -102,8 +114,10 @@ class Again:
         Raises
         ------
         JtvizError
-            If it is gone, and the model too.
+            If it is gone, and the model too, or it was loaded from a file.
         """
+        if self._model is None:
+            raise JtvizError("this explanation was loaded without its model: explain the text again.")
         found = None if self._known is None else self._known()
         if found is None:
             model = self._model()
@@ -118,6 +132,12 @@ class Again:
     def let_go(self) -> None:
         """No longer keep the trace."""
         self._kept = None
+
+
+def _lost() -> Again:
+    again = object.__new__(Again)
+    again._model = again._known = again._kept = None
+    return again
 
 
 def _are_texts(labels: object) -> bool:

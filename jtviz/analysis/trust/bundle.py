@@ -15,7 +15,8 @@ from ..attribution.attribution import TOLERANCE, Attribution
 from ..attribution.baselines import BASELINES
 from ..attribution.cost import MEMORY
 from ..attribution.how import BY_SAMPLES, How
-from ..attribution.session import opened
+from ..attribution.progress import Shown
+from ..attribution.session import Session, opened
 from ..attribution.units import Unit
 from .agreement import COMPARED, Agreement, agreement_of
 from .faithfulness import Faithfulness
@@ -75,6 +76,15 @@ class Trust:
         """Whether the sum is off, or the order no better than a random one (or that is not known)."""
         faithful = self.faithfulness is not None and self.faithfulness.beats_random
         return not (self.attribution.is_complete and faithful)
+
+
+def faithfulness_only(session: Session, attribution: Attribution, removal: Removal, progress: Shown) -> Trust:
+    """Do what `trust` does at the least, with a model that is open."""
+    checked_same(session, attribution)
+    try:
+        return Trust(attribution, of_session(session, attribution, removal, progress))
+    except JtvizError as error:
+        return Trust(attribution, left_out={"faithfulness": str(error)})
 
 
 def trust(

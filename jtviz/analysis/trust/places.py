@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from jtviz.capture import JtvizError
-from jtviz.capture.score import Score
+from jtviz.capture.score import Score, gone
 
 from ..attribution.attribution import Attribution
 from ..attribution.baselines import stays
@@ -75,10 +75,12 @@ def places_of(session: Session, score: Score) -> Places:
 
 
 def checked_same(session: Session, attribution: Attribution) -> None:
-    """Raise if an attribution is not of the session's text."""
+    """Raise if an attribution is not of the session's text, or was loaded and has nothing to compute with."""
     ours, theirs = session.trace.tokens, attribution.tokens
     if {side: list(t) for side, t in ours.items()} != {side: list(t) for side, t in theirs.items()}:
         raise JtvizError("this attribution is of another text: pass the trace that it was made from.")
+    if attribution.score.is_gone:
+        gone(None)
 
 
 def groups_of(session: Session, places: Places, unit: Unit) -> list[list[int]]:

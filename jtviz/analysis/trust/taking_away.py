@@ -14,10 +14,11 @@ import torch
 
 from jtviz.capture import JtvizError, Trace
 from jtviz.capture.part import is_int
+from jtviz.capture.score import Score
 
 from ..attribution.attribution import Attribution
 from ..attribution.cost import MEMORY
-from ..attribution.progress import Progress
+from ..attribution.progress import Shown, within
 from ..attribution.session import Session, opened
 from ..attribution.units import Unit
 from .chance import Measured, measured
@@ -30,6 +31,9 @@ FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.5)
 """The shares of a text that ERASER takes away (DeYoung et al. 2020, section 4.2)."""
 POINTS = 25
 """Points of a curve, about, where a text has more tokens."""
+
+NOT_DIFFERENTIATED = 3
+"""By how much it is quicker to ask a model than to ask and differentiate it, about."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +141,7 @@ def checked_shares(fractions: Sequence[float]) -> tuple[float, ...]:
     return shares
 
 
-def of_session(
-    session: Session, attribution: Attribution, removal: Removal, progress: bool | None
-) -> Faithfulness:
+def of_session(session: Session, attribution: Attribution, removal: Removal, progress: Shown) -> Faithfulness:
     """Do what `faithfulness` does with a model that is open."""
     places = places_of(session, attribution.score)
     groups = groups_of(session, places, removal.unit)
@@ -181,6 +183,14 @@ def of_session(
     )
 
 
+def examples_of(session: Session, score: Score, removal: Removal) -> int:
+    """Return how many texts are evaluated, about: orders can have some in common."""
+    size = len(groups_of(session, places_of(session, score), removal.unit))
+    counts = grid(size, removal.points, counts_at(np.array(removal.fractions, dtype=np.float64), size))
+    # With all of its units, and with none, a text is the same in every order.
+    return (removal.orders + 2) * max(0, len(counts) - 2) + 2
+
+
 def _values(
     session: Session,
     measure: Measured,
@@ -188,17 +198,17 @@ def _values(
     absent: np.ndarray,
     *,
     memory: int,
-    progress: bool | None,
+    progress: Shown,
 ) -> np.ndarray:
     """Return the number without some tokens, for each row of ``[examples, places]``; equal rows once."""
     rows, back = np.unique(absent, axis=0, return_inverse=True)
-    # Nothing is differentiated here, which is about two thirds of the time.
     cost = session.cost(measure.score)
-    cost = replace(cost, seconds=cost.seconds / 3)
+    cost = replace(cost, seconds=cost.seconds / NOT_DIFFERENTIATED)
     step = cost.at_once(len(rows), memory)
     words = f"faithfulness: {cost.words(len(rows), memory)}"
     found: list[float] = []
-    with Progress(words, len(rows), shown=progress, seconds=cost.seconds * len(rows)) as bar, torch.no_grad():
+    lasts = cost.seconds * len(rows)
+    with within(progress, words, len(rows), seconds=lasts) as bar, torch.no_grad():
         function = session.function(measure.score, bar)
         for start in range(0, len(rows), step):
             found += function(*replaced.vectors(rows[start : start + step])).tolist()
