@@ -186,6 +186,21 @@ def test_every_scale_is_judged_by_the_probability(output: str) -> None:
     np.testing.assert_allclose(other.deletion, logit.deletion, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["relevance", "attention_x_gradient", "saliency_l2"])
+def test_a_loss_begins_with_the_tokens_that_support_the_target(note: jtviz.Trace, method: str) -> None:
+    loss, chance = (
+        attribute(note, method, target="urgent", output=output) for output in ("loss", "log_prob")
+    )
+    sign = -1 if loss.method.is_signed else 1
+    np.testing.assert_allclose(sign * loss.scores["encoder"], chance.scores["encoder"], atol=1e-6, rtol=1e-4)
+    found, wanted = faithfulness(note, loss), faithfulness(note, chance)
+    assert found.order == wanted.order
+    np.testing.assert_allclose(found.deletion, wanted.deletion, atol=1e-6)
+    if method == "relevance":
+        # Without what it names first, the finding is less likely; it was more likely than at random before.
+        assert found.aopc_comprehensiveness.value > found.aopc_comprehensiveness.mean
+
+
 def test_a_difference_is_judged_by_the_share_of_the_first_in_the_two(translated: jtviz.Trace) -> None:
     attribution = attribute(translated, "input_x_gradient", target="茶", against="水")
     assert translated.logits is not None

@@ -228,7 +228,7 @@ class Session:
     def _by_attention(self, wanted: Score, how: How) -> Attribution:
         trace = self.trace
         if how.method.name in by_attention.NEED_GRADIENTS:
-            trace = self._with_gradients(wanted)
+            trace = self._with_gradients(wanted, how)
         parts = by_attention.RUN[how.method.name](trace, wanted.target.row)
         scores = {
             side: _numbers(parts[side]) if side in parts else np.zeros(len(tokens), np.float32)
@@ -236,13 +236,18 @@ class Session:
         }
         return Attribution(trace.tokens, scores, None, how.method, wanted, None, None, None)
 
-    def _with_gradients(self, wanted: Score) -> Trace:
-        """Return a trace of the same reading that has the gradient of what is explained."""
+    def _with_gradients(self, wanted: Score, how: How) -> Trace:
+        """Return a trace of the same reading that has the gradient of what is explained.
+
+        A method that keeps what is positive has to see what supports: minus the loss.
+        """
         from jtviz.capture.asfound import as_found
         from jtviz.capture.forward import Asked, run
 
+        sign = -1 if wanted.target.output == "loss" and not how.method.is_signed else 1
+
         def number(output: Any) -> Tensor:
-            return wanted.of(output)[0]
+            return sign * wanted.of(output)[0]
 
         model = self.forward.model
         asked = Asked(
