@@ -13,9 +13,11 @@ import pytest
 import torch
 
 import jtviz
-from jtviz.analysis.attribution import METHODS, attribute
+from jtviz.analysis.attribution import METHODS, How, attribute, opened
 from jtviz.capture import HookedTransformer, JtvizError, OutOfRangeError, hook, load
+from jtviz.capture.memory import fingerprint
 from tests.unit.test_capture_untouched import state
+from tests.zoo.families import FAMILIES
 
 NOTE = "Man, 60. Has crushing chest pain."
 FEW: dict[str, Any] = {"n_steps": 8, "n_samples": 3, "raise_steps": False}
@@ -107,6 +109,66 @@ def test_a_wrong_request_gets_one_sentence_before_any_gradient(
     assert str(caught.value).count(". ") == 0
     assert len(passes) <= count + 1, "the text itself is read again at most"
     assert state(hooked.model) == before
+
+
+def spoilt(value: float) -> tuple[HookedTransformer, Any]:
+    """Return a copy of the embedded classifier with a weight of its last layer that is no number."""
+    hooked = jtviz.demo.classifier()
+    model: Any = copy.deepcopy(hooked.model)
+    with torch.no_grad():
+        model.classify.bias[1] = value
+    return hook(model, hooked.tokenizer), model
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("options", [{}, {"target": "urgent"}, {"output": "prob"}, {"method": "rollout"}])
+def test_an_output_that_is_no_number_is_refused_before_any_attribution(
+    options: dict[str, Any], value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked, model = spoilt(value)
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        pytest.fail("a gradient was computed")
+
+    monkeypatch.setattr(torch.autograd, "grad", refuse)
+    for ask in (
+        lambda: attribute(hooked.trace(NOTE), **options),
+        lambda: jtviz.explain(hooked, NOTE, **options),
+    ):
+        with pytest.raises(JtvizError, match="the output of the model has NaN or infinity") as caught:
+            ask()
+        assert str(caught.value).count(". ") == 0
+    assert fingerprint(model) == fingerprint(model)
+
+
+def test_a_model_with_nan_is_not_said_to_have_changed() -> None:
+    case = FAMILIES["BERT"]
+    model = case.build("sdpa")
+    with torch.no_grad():
+        # Of a token that is not read, so that the output is a number.
+        next(iter(model.embeddings.word_embeddings.parameters()))[0, 0] = float("nan")
+    model.scale = float("nan")
+    model.scales = [1.0, float("nan")]
+    before = fingerprint(model)
+    assert fingerprint(model) == before
+    trace = hook(model).trace(inputs=case.inputs(1, "none"))
+    found = attribute(trace, "input_x_gradient", target=lambda out: out[0][0, 0, 0])
+    assert np.isfinite(found.scores["encoder"]).all()
+    with torch.no_grad():
+        next(iter(model.embeddings.word_embeddings.parameters())).data[0, 0] = 1.0
+    assert fingerprint(model) != before, "what changed is still told"
+
+
+def test_a_baseline_without_a_number_is_refused_and_no_step_is_added() -> None:
+    hooked = jtviz.demo.classifier()
+    hooked = hook(copy.deepcopy(hooked.model), hooked.tokenizer)
+    trace = hooked.trace(NOTE)
+    with opened(trace) as session:
+        wanted = session.score("urgent", "logit")
+        pad = session.baseline("pad")
+        pad.vectors["source"].fill_(float("nan"))
+        with pytest.raises(JtvizError, match="is nan for the baseline 'pad': choose another, baseline="):
+            session.attribute(wanted, How(METHODS["integrated_gradients"], "pad"))
 
 
 def test_a_trace_without_a_model_says_that_it_has_none(tmp_path: Path) -> None:

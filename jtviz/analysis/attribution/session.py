@@ -5,6 +5,7 @@ Required: memory stays within what was granted; the model is as it was found, al
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -78,7 +79,9 @@ class Session:
             with torch.enable_grad():
                 given = {side: v.detach().requires_grad_() for side, v in self.forward.vectors.items()}
                 output_of_model = self.forward(given)
-        return score(replace(self.outcome(), output=output_of_model), target, output, against)
+        found = score(replace(self.outcome(), output=output_of_model), target, output, against)
+        checked_finite(found)
+        return found
 
     def outcome(self) -> Outcome:
         """Return what the model returned for the text itself."""
@@ -143,6 +146,7 @@ class Session:
 
     def attribute(self, wanted: Score, how: How, *, progress: bool | None = None) -> Attribution:
         """Attribute one number; see the function `attribute`."""
+        checked_finite(wanted)
         begin = time.perf_counter()
         if how.method.kind == "attention":
             found = self._by_attention(wanted, how)
@@ -183,6 +187,14 @@ class Session:
         vectors = tuple(self.forward.vectors.values())
         units = unit_numbers(list(self.tokens.values()), how.unit, [len(v[0]) for v in vectors])
         layers = self._layers() if method.kind == "layer" else []
+        value = None
+        if method.has_baseline:
+            value = self.values(wanted, iter([tuple(baseline.vectors.values())]))[0]
+            if not math.isfinite(value):
+                raise JtvizError(
+                    f"{wanted.words} is {value:.4g} for the baseline {baseline.name!r}: choose another, "
+                    f"baseline=."
+                )
         cost = self.cost(wanted)
         count = examples(how, self.trace)
         words = f"{method.label}: {cost.words(count * max(1, len(layers)), how.memory)}"
@@ -204,10 +216,13 @@ class Session:
             with by_captum.seeded(how.seed), torch.set_grad_enabled(method.kind != "perturbation"):
                 parts = by_captum.RUN[method.name](problem)
         found = dict(zip(self.sides.values(), (_numbers(part) for part in parts), strict=True))
+        if not all(np.isfinite(rows).all() for rows in found.values()):
+            raise JtvizError(
+                f"{method.label} is NaN or infinite here, although {wanted.words} is not: choose a method "
+                f"without gradients, such as 'feature_ablation'."
+            )
         stacked = {side: rows for side, rows in found.items() if rows.ndim == 2}
         scores = {side: rows[-1] if rows.ndim == 2 and len(rows) else rows for side, rows in found.items()}
-        if method.has_baseline:
-            value = self.values(wanted, iter([tuple(baseline.vectors.values())]))[0]
         return Attribution(
             self.trace.tokens,
             scores,
@@ -215,7 +230,7 @@ class Session:
             method,
             wanted,
             baseline.name if method.has_baseline else None,
-            value if method.has_baseline else None,
+            value,
             self._points(how),
         )
 
@@ -270,6 +285,16 @@ class Session:
                 )
             out += [(number, modules[path]) for path in paths]
         return out
+
+
+def checked_finite(wanted: Score) -> None:
+    """Raise if what is explained is no number: nothing could be attributed to it."""
+    found = [wanted.value, *([] if wanted.probability is None else [wanted.probability])]
+    if not all(map(math.isfinite, found)):
+        raise JtvizError(
+            f"the output of the model has NaN or infinity ({wanted.words} is {wanted.value:.4g}): look for "
+            f"them in its weights or its input."
+        )
 
 
 def _numbers(part: Tensor) -> np.ndarray:
