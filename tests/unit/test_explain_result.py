@@ -51,6 +51,40 @@ def test_traces_of_many_texts_are_not_kept_but_read_again() -> None:
         _ = found[0].traces
 
 
+def test_a_text_is_not_read_again_by_a_model_that_changed() -> None:
+    model = build("Bert", "ForSequenceClassification", num_labels=3)
+    found = jtviz.explain(model, [TEXT, "a dog ran ."], tokenizer=words(), method="saliency_l2", trust=False)
+    with torch.no_grad():
+        model.classifier.weight.mul_(2)
+    # Other texts push the trace out of what the model remembers.
+    for noun in ("cat", "dog", "Ann", "Lee", "Rome", "mat", "rug", "This", "example"):
+        jtviz.hook(model, words()).trace(f"the {noun} ran .")
+    gc.collect()
+    for ask in (lambda: found[0].traces, found[1].view):
+        with pytest.raises(JtvizError, match="the model was changed since this explanation: explain again"):
+            ask()
+
+
+@pytest.mark.parametrize(("family", "head"), [("Bert", "ForSequenceClassification"),
+                                              ("Roberta", "ForQuestionAnswering"),
+                                              ("Bart", "ForConditionalGeneration"),
+                                              ("GPT2", "LMHeadModel")])  # fmt: skip
+def test_a_text_is_read_again_by_a_model_that_did_not_change(family: str, head: str) -> None:
+    model = build(family, head)
+    texts: Any = [TEXT, "a dog ran .", "Ann was in Rome ."]
+    found = jtviz.explain(
+        model, texts, tokenizer=words(), method="saliency_l2", trust=False,
+        context=CONTEXT if "Answering" in head else None,
+    )  # fmt: skip
+    for noun in ("cat", "dog", "Ann", "Lee", "Rome", "mat", "rug", "This", "example"):
+        jtviz.hook(model, words()).trace(f"the {noun} ran .", generate=2 if family == "Bart" else None)
+    gc.collect()
+    for one in found:
+        assert [list(t) for t in one.traces[0].tokens.values()] == [
+            list(t) for t in one.parts[0].tokens.values()
+        ]
+
+
 def test_a_blank_text_among_many_is_refused_before_any_is_read() -> None:
     model = build("Bert", "ForSequenceClassification", num_labels=3)
     calls: list[Any] = []
@@ -161,6 +195,14 @@ def test_a_model_whose_task_cannot_be_told_is_asked_about() -> None:
     with pytest.raises(JtvizError, match="cannot be told") as raised:
         jtviz.explain(model, TEXT, tokenizer=words())
     assert all(name in str(raised.value) for name in TASKS)
+
+
+def test_labels_that_are_no_numbers_are_not_read_as_no_entity() -> None:
+    model = build("Bert", "ForTokenClassification", id2label={0: "O", 1: "B-PER"})
+    with torch.no_grad():
+        model.classifier.bias[0] = float("nan")
+    with pytest.raises(JtvizError, match="the output of the model has NaN or infinity"):
+        jtviz.explain(model, TEXT, tokenizer=words())
 
 
 def test_no_such_part_is_said() -> None:

@@ -7,7 +7,7 @@ Required: whatever is wrong with a request is said before the model runs; a text
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from jtviz.capture import HookedTransformer, JtvizError, Trace, hook
 from jtviz.capture.generation import decoder_begin
 from jtviz.capture.inputs import Text, checked_texts, encode, forward_arguments
+from jtviz.capture.memory import fingerprint
 from jtviz.capture.structure import device_of, is_encoder_decoder, is_hugging_face
 from jtviz.tokens import Tokens
 
@@ -90,6 +91,7 @@ class Again:
         self._request, self._text = request, text
         self._known: weakref.ref[Trace] | None = None
         self._kept: Trace | None = None
+        self._mark: Hashable = None
 
     def trace(self, *, keep: bool = False) -> Trace:
         """Return the trace.
@@ -102,15 +104,19 @@ class Again:
         Raises
         ------
         JtvizError
-            If it is gone, and the model too.
+            If it is gone, and the model too or changed.
         """
         found = None if self._known is None else self._known()
         if found is None:
             model = self._model()
             if model is None:
                 raise JtvizError("the model of this explanation is gone: keep it, and explain again.")
+            if self._mark is not None and fingerprint(model) != self._mark:
+                raise JtvizError("the model was changed since this explanation: explain again.")
             found = read(hook(model), self._request, self._text)
             self._known = weakref.ref(found)
+            if found.reading is not None:
+                self._mark = found.reading.mark
         if keep:
             self._kept = found
         return found
