@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +18,7 @@ import jtviz
 from jtviz.analysis.attribution import METHODS, How, attribute, opened
 from jtviz.capture import HookedTransformer, JtvizError, OutOfRangeError, hook, load
 from jtviz.capture.memory import fingerprint
+from tests.unit import explaining
 from tests.unit.test_capture_untouched import state
 from tests.zoo.families import FAMILIES
 
@@ -169,6 +172,60 @@ def test_a_baseline_without_a_number_is_refused_and_no_step_is_added() -> None:
         pad.vectors["source"].fill_(float("nan"))
         with pytest.raises(JtvizError, match="is nan for the baseline 'pad': choose another, baseline="):
             session.attribute(wanted, How(METHODS["integrated_gradients"], "pad"))
+
+
+def without_gradient(kind: str) -> Any:
+    """Return a classifier that no gradient goes through."""
+    model: Any = explaining.build("Bert", "ForSequenceClassification", num_labels=3)
+    if kind == "quantized":
+        quantize: Any = torch.ao.quantization.quantize_dynamic
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return quantize(model, {torch.nn.Linear}, dtype=torch.qint8)
+    state = {"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}[kind]
+
+    class Closed(type(model)):  # type: ignore[misc]
+        @functools.wraps(type(model).forward)
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            with state():
+                return super().forward(*args, **kwargs)
+
+    model.__class__ = Closed
+    return model
+
+
+@pytest.mark.parametrize("kind", ["quantized", "no_grad", "inference_mode"])
+def test_without_gradients_the_methods_that_need_none_still_work(kind: str) -> None:
+    if kind == "quantized" and "fbgemm" not in torch.backends.quantized.supported_engines:
+        pytest.skip("this build of PyTorch does not quantize")
+    model = without_gradient(kind)
+    found: dict[str, Any] = {}
+    for name, method in METHODS.items():
+        ask = functools.partial(
+            jtviz.explain, model, explaining.TEXT, tokenizer=explaining.words(), method=name, trust=False,
+            n_samples=3, baseline="zero",
+        )  # fmt: skip
+        if method.kind in {"gradient", "layer"} or name in {"relevance", "attention_x_gradient"}:
+            with pytest.raises(JtvizError, match="needs gradients, and none reach the tokens") as caught:
+                ask()
+            assert str(caught.value).count(". ") == 0
+        else:
+            found[name] = ask()
+    assert set(found) == {"occlusion", "feature_ablation", "shapley_sampling", "rollout", "attention_flow"}
+    assert np.ptp([score for _, score in found["feature_ablation"].attributions]) > 1e-4
+    if kind != "quantized":
+        # The same model with gradients says the same.
+        open_model = explaining.build("Bert", "ForSequenceClassification", num_labels=3)
+        for name in ("feature_ablation", "occlusion", "rollout"):
+            wanted: Any = jtviz.explain(
+                open_model, explaining.TEXT, tokenizer=explaining.words(), method=name, trust=False,
+                baseline="zero",
+            )  # fmt: skip
+            np.testing.assert_allclose(
+                [score for _, score in found[name].attributions],
+                [score for _, score in wanted.attributions],
+                atol=1e-5,
+            )
 
 
 def test_a_trace_without_a_model_says_that_it_has_none(tmp_path: Path) -> None:

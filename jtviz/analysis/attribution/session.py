@@ -5,7 +5,6 @@ Required: memory stays within what was granted; the model is as it was found, al
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from jtviz.capture.target import Outcome, TargetLike, precise
 from . import by_attention, by_captum
 from .attribution import TOLERANCE, Attribution
 from .baselines import Baseline, default_baseline, make_baseline
+from .checks import checked_baseline, checked_finite, checked_gradient, checked_scores, is_quantized
 from .cost import Cost, measure
 from .how import BY_SAMPLES, BY_STEPS, How, examples
 from .progress import Progress
@@ -138,7 +138,8 @@ class Session:
             weights = [*self.forward.model.parameters(), *self.forward.model.buffers()]
             with torch.enable_grad():
                 vectors = self.forward.vectors.values()
-                found = measure(self.function(wanted), *vectors, weights=weights)
+                gradient = not is_quantized(self.forward.model)
+                found = measure(self.function(wanted), *vectors, weights=weights, gradient=gradient)
             # What the model returns (logits, which can be most of it) is there too, and then its gradient.
             returned = sum(tensor.nbytes for tensor in tensors(self.forward.output))
             self._cost = replace(found, nbytes=found.nbytes + 2 * returned)
@@ -190,11 +191,9 @@ class Session:
         value = None
         if method.has_baseline:
             value = self.values(wanted, iter([tuple(baseline.vectors.values())]))[0]
-            if not math.isfinite(value):
-                raise JtvizError(
-                    f"{wanted.words} is {value:.4g} for the baseline {baseline.name!r}: choose another, "
-                    f"baseline=."
-                )
+            checked_baseline(wanted, baseline.name, value)
+        if method.kind != "perturbation":
+            checked_gradient(self.forward.model, self.cost(wanted), how.method)
         cost = self.cost(wanted)
         count = examples(how, self.trace)
         words = f"{method.label}: {cost.words(count * max(1, len(layers)), how.memory)}"
@@ -216,11 +215,7 @@ class Session:
             with by_captum.seeded(how.seed), torch.set_grad_enabled(method.kind != "perturbation"):
                 parts = by_captum.RUN[method.name](problem)
         found = dict(zip(self.sides.values(), (_numbers(part) for part in parts), strict=True))
-        if not all(np.isfinite(rows).all() for rows in found.values()):
-            raise JtvizError(
-                f"{method.label} is NaN or infinite here, although {wanted.words} is not: choose a method "
-                f"without gradients, such as 'feature_ablation'."
-            )
+        checked_scores(wanted, method, found)
         stacked = {side: rows for side, rows in found.items() if rows.ndim == 2}
         scores = {side: rows[-1] if rows.ndim == 2 and len(rows) else rows for side, rows in found.items()}
         return Attribution(
@@ -243,6 +238,7 @@ class Session:
     def _by_attention(self, wanted: Score, how: How) -> Attribution:
         trace = self.trace
         if how.method.name in by_attention.NEED_GRADIENTS:
+            checked_gradient(self.forward.model, self.cost(wanted), how.method)
             trace = self._with_gradients(wanted, how)
         parts = by_attention.RUN[how.method.name](trace, wanted.target.row)
         scores = {
@@ -285,16 +281,6 @@ class Session:
                 )
             out += [(number, modules[path]) for path in paths]
         return out
-
-
-def checked_finite(wanted: Score) -> None:
-    """Raise if what is explained is no number: nothing could be attributed to it."""
-    found = [wanted.value, *([] if wanted.probability is None else [wanted.probability])]
-    if not all(map(math.isfinite, found)):
-        raise JtvizError(
-            f"the output of the model has NaN or infinity ({wanted.words} is {wanted.value:.4g}): look for "
-            f"them in its weights or its input."
-        )
 
 
 def _numbers(part: Tensor) -> np.ndarray:
