@@ -160,6 +160,24 @@ ERRORS: list[tuple[str, dict[str, Any], str]] = [
     ("ForSequenceClassification", {"labels": "cat"}, "labels= is a list"),
     ("ForSequenceClassification", {"labels": []}, "labels= is empty"),
     ("ForSequenceClassification", {"labels": ["a"], "hypothesis": "no place"}, "where the label goes"),
+    ("ForSequenceClassification", {"labels": ["a"], "hypothesis": "{} {x}"}, "and no other braces"),
+    ("ForSequenceClassification", {"labels": ["a"], "hypothesis": "{} {"}, "and no other braces"),
+    ("ForSequenceClassification", {"labels": ["a"], "hypothesis": ""}, "where the label goes"),
+    ("ForSequenceClassification", {"hypothesis": "This is {}."}, "labels= are put into: give both or"),
+    ("ForSequenceClassification", {"tokens": {"encoder": ["a"]}}, "tokens= names the tokens of inputs="),
+    ("ForSequenceClassification", {"target": []}, "target= is empty: name what"),
+    ("ForSequenceClassification", {"memory": 0}, "memory= is a number, at least 1, not 0"),
+    ("ForSequenceClassification", {"output": None}, "output= is one of 'logit'.*, not None"),
+    ("ForSequenceClassification", {"seed": -1}, "seed= is a number, at least 0, not -1"),
+    ("ForSequenceClassification", {"seed": 1.5}, "seed= is a number, at least 0, not 1.5"),
+    ("ForSequenceClassification", {"seed": None}, "seed= is a number, at least 0, not None"),
+    ("ForSequenceClassification", {"unit": 5}, "unit= is one of 'token', 'word', 'sentence' or spans.*not 5"),
+    ("ForSequenceClassification", {"unit": None}, "unit= is one of 'token', 'word', 'sentence' or spans"),
+    ("ForSequenceClassification", {"unit": [1, 2]}, "unit= is one of 'token', 'word', 'sentence' or spans"),
+    ("ForSequenceClassification", {"unit": [(1.0, 3.0)]}, "unit= is one of 'token', 'word', 'sentence' or"),
+    ("ForSequenceClassification", {"target_text": "the cat"}, "target_text= is an answer to be predicted"),
+    ("ForTokenClassification", {"target_text": "the cat"}, "target_text= is an answer to be predicted"),
+    ("ForMaskedLM", {"target_text": "the cat"}, "target_text= is an answer to be predicted"),
     ("ForSequenceClassification", {"target": "nowhere"}, "class 'nowhere' is not there"),
     ("ForSequenceClassification", {"target": 9}, "class 9 is not there"),
     ("ForSequenceClassification", {"method": "saliencey"}, "there is no method"),
@@ -183,6 +201,23 @@ def test_what_cannot_be_explained_is_refused_in_one_sentence(
     model = build("Bert", head)
     with pytest.raises(JtvizError, match=said):
         jtviz.explain(model, TEXT, tokenizer=words(), **asked)
+
+
+@pytest.mark.parametrize(("asked", "said"), [
+    ({"output": None}, "output= is one of 'logit'.*, not None"),
+    ({"memory": 0}, "memory= is a number, at least 1, not 0"),
+    ({"target_text": "the cat"}, "target_text= is an answer to be predicted"),
+])  # fmt: skip
+def test_gradients_are_refused_in_the_same_words(asked: dict[str, Any], said: str) -> None:
+    model = build("Bert", "ForSequenceClassification")
+    with pytest.raises(JtvizError, match=said):
+        jtviz.show_gradients(model, TEXT, tokenizer=words(), **asked)
+
+
+def test_an_answer_goes_with_a_text() -> None:
+    model = build("ViT", "ForImageClassification")
+    with pytest.raises(JtvizError, match="target_text= and generate= go with a text"):
+        jtviz.explain(model, image=torch.zeros(3, 16, 16), target_text="a cat")
 
 
 def test_an_unknown_keyword_is_answered_with_the_nearest() -> None:

@@ -14,7 +14,7 @@ from jtviz.capture.part import is_int
 from .baselines import BASELINES
 from .cost import MEMORY
 from .methods import Method
-from .units import Unit
+from .units import Unit, checked_unit
 
 BY_STEPS = ("integrated_gradients", "layer_conductance", "layer_integrated_gradients")
 BY_SAMPLES = ("smooth_grad", "gradient_shap", "shapley_sampling")
@@ -43,6 +43,9 @@ def checked_how(how: How) -> None:
         value = getattr(how, name)
         if not is_int(value) or value < 1:
             raise JtvizError(f"{name}= is a number, at least 1, not {value!r}.")
+    if not is_int(how.seed) or how.seed < 0:
+        raise JtvizError(f"seed= is a number, at least 0, not {how.seed!r}.")
+    checked_unit(how.unit)
     noise: Any = how.noise
     if not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
         raise JtvizError(f"noise= is a share of the range of the vectors, at least 0, not {noise!r}.")

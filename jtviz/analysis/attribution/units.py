@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from jtviz.capture import JtvizError
+from jtviz.capture.part import is_int
 from jtviz.tokens import Tokens
 
 from ..words import words_of
@@ -21,6 +22,19 @@ Unit = Literal["token", "word", "sentence"] | Sequence[tuple[int, int]]
 UNITS = ("token", "word", "sentence")
 # A full stop ends a sentence where white space or the end follows; those of CJK text need none.
 _END = re.compile(r"[.!?…]+(?=\s|$)|[。！？]+")
+
+
+def checked_unit(unit: object) -> None:
+    """Raise if a unit is neither a name nor spans of whole numbers."""
+    if isinstance(unit, str) and unit in UNITS:
+        return
+    is_list = isinstance(unit, Sequence) and not isinstance(unit, str)
+    spans: Sequence[Any] = unit if is_list else [None]  # type: ignore[assignment]
+    if not all(isinstance(one, tuple | list) and len(one) == 2 and all(map(is_int, one)) for one in spans):
+        raise JtvizError(
+            f"unit= is one of {', '.join(map(repr, UNITS))} or spans of tokens, [(first, last + 1)], not "
+            f"{unit!r}."
+        )
 
 
 def unit_numbers(sides: Sequence[Tokens], unit: Unit, lengths: Sequence[int]) -> tuple[Tensor, ...]:
@@ -46,6 +60,7 @@ def unit_numbers(sides: Sequence[Tokens], unit: Unit, lengths: Sequence[int]) ->
     >>> unit_numbers([tokens], "sentence", [6])
     (tensor([0, 0, 0, 1, 1, 1]),)
     """
+    checked_unit(unit)
     out: list[Tensor] = []
     start = 0
     for side, (tokens, length) in enumerate(zip(sides, lengths, strict=True)):
@@ -62,8 +77,6 @@ def _numbers(tokens: Tokens, unit: Unit, *, is_first: bool) -> list[int]:
         return list(words_of(tokens)[1])
     if unit == "sentence":
         return _sentences(tokens)
-    if isinstance(unit, str):
-        raise JtvizError(f"unit= is one of {', '.join(map(repr, UNITS))} or spans of tokens, not {unit!r}.")
     return _spans(len(tokens), unit) if is_first else list(range(len(tokens)))
 
 

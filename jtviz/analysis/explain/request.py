@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ class Request:
     target_text: str | None = None
     generate: int | None = None
     labels: Sequence[str] | None = None
-    hypothesis: Any = HYPOTHESIS
+    hypothesis: Any = None
     image: Any = None
     processor: Any = None
     inputs: Any = None
@@ -60,7 +60,15 @@ def checked(request: Request) -> Request:
         raise JtvizError("explain takes one of a text, image= and inputs=.")
     if request.text is not None:
         checked_texts(request.text)
+    if request.text is None and (request.target_text is not None or request.generate is not None):
+        raise JtvizError("target_text= and generate= go with a text: leave them out.")
+    if request.inputs is None and request.tokens is not None:
+        raise JtvizError("tokens= names the tokens of inputs=: leave it out.")
+    if not request.targets:
+        raise JtvizError("target= is empty: name what to explain, or leave it out.")
     if request.labels is None:
+        if request.hypothesis is not None:
+            raise JtvizError("hypothesis= is what labels= are put into: give both or neither.")
         return request
     if not _are_texts(request.labels):
         raise JtvizError("labels= is a list of strings, the classes to choose from.")
@@ -68,9 +76,19 @@ def checked(request: Request) -> Request:
         raise JtvizError("labels= is empty: give at least one class to choose from.")
     if not isinstance(request.text, str):
         raise JtvizError("labels= go with one text, which is compared with a sentence for each label.")
-    if not isinstance(request.hypothesis, str) or "{}" not in request.hypothesis:
-        raise JtvizError("hypothesis= is a sentence with {} where the label goes.")
-    return request
+    hypothesis = HYPOTHESIS if request.hypothesis is None else request.hypothesis
+    if not isinstance(hypothesis, str) or "{}" not in hypothesis or not _is_filled(hypothesis):
+        raise JtvizError("hypothesis= is a sentence with {} where the label goes, and no other braces.")
+    return replace(request, hypothesis=hypothesis)
+
+
+def _is_filled(hypothesis: str) -> bool:
+    """Return whether a label is all that a hypothesis needs."""
+    try:
+        hypothesis.format("label")
+    except (LookupError, ValueError, AttributeError):
+        return False
+    return True
 
 
 class Again:

@@ -21,7 +21,7 @@ from ..attribution.attribution import Attribution
 from ..attribution.cost import MEMORY
 from ..attribution.progress import Progress
 from ..attribution.session import Session, opened
-from ..attribution.units import Unit
+from ..attribution.units import Unit, checked_unit
 from .chance import Measured, measured
 from .curves import counts_at, grid
 from .faithfulness import FEW, Faithfulness
@@ -131,6 +131,7 @@ def checked_removal(removal: Removal) -> None:
         value = getattr(removal, name)
         if not is_int(value) or value < least:
             raise JtvizError(f"{name}= is a number, at least {least}, not {value!r}.")
+    checked_unit(removal.unit)
 
 
 def checked_shares(fractions: Sequence[float]) -> tuple[float, ...]:
