@@ -200,18 +200,21 @@ def show_gradients(
     ['loss of all']
     """
     from .analysis.attribution import MEMORY, How, checked_how, method_named, opened, targets_of
-    from .capture.target import checked_output
+    from .analysis.attribution.attribute import checked_answer
+    from .capture.target import checked_scale
     from .views.gradients import gradients_view
 
     known = ("part", "mode", "annotate", "stage", "layer", "heads", "pinned")
     refuse_unknown(show_gradients, {k: v for k, v in settings.items() if k not in known}, known)
-    checked_output(output)
-    how = How(method_named(method), baseline, n_steps, n_samples, unit=unit, memory=memory or MEMORY)
+    checked_scale(output)
+    memory = MEMORY if memory is None else memory
+    how = How(method_named(method), baseline, n_steps, n_samples, unit=unit, memory=memory)
     checked_how(how)
     given = {"target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens}
     trace = _traced("show_gradients", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
     shaded = unit if unit == "word" else "token"
     with opened(trace) as session:
+        checked_answer(session, target_text)
         wanted = [
             session.score(one, output, against) for one in targets_of(session.outcome(), target, output)
         ]
@@ -328,21 +331,20 @@ def explain(
     '我喜欢茶。'
     """
     from .analysis.attribution import MEMORY, How, checked_how, method_named
-    from .analysis.explain import HYPOTHESIS, Request, all_explained, explained, task_named
-    from .capture.target import checked_output
+    from .analysis.explain import Request, all_explained, explained, task_named
+    from .capture.target import checked_scale
 
     refuse_unknown(explain, unknown)
-    checked_output(output)
+    checked_scale(output)
     if task is not None:
         task = task_named(task).name
-    how = How(
-        method_named(method), baseline, n_steps, n_samples, unit=unit, memory=memory or MEMORY, seed=seed
-    )
+    memory = MEMORY if memory is None else memory
+    how = How(method_named(method), baseline, n_steps, n_samples, unit=unit, memory=memory, seed=seed)
     checked_how(how)
     given: list[Any] = text if isinstance(text, list) else [text]
     texts = given if context is None else [(question, context) for question in given]
     request = Request(
-        None, target, against, output, target_text, generate, labels, hypothesis or HYPOTHESIS, image,
+        None, target, against, output, target_text, generate, labels, hypothesis, image,
         tokenizer or getattr(model, "image_processor", None), inputs, tokens,
     )  # fmt: skip
     hooked = hook(model, None if image is not None else tokenizer)

@@ -170,7 +170,8 @@ def relevance(trace: Trace) -> Relevance:
     Each layer adds the positive part of attention times its gradient, averaged over heads (equation 5): to
     the relevance of its own side (6) and of the other side through it (7), and in cross attention to that
     of the other side with both made to sum to one beside the residual stream (8, 9, 10). No side attends
-    back from the encoder, so that equation 11 adds nothing.
+    back from the encoder, so that equation 11 adds nothing. Of a loss, the gradient is that of minus the
+    loss, so that what is positive supports the target on every scale.
 
     Parameters
     ----------
@@ -234,6 +235,9 @@ def _identity(trace: Trace, stage: str) -> Tensor:
 def _gain(trace: Trace, stage: str, layer: int) -> Tensor:
     """Return what a layer adds, ``[queries, keys]`` (equation 5)."""
     gradient = trace.gradient(stage, layer=layer)
+    if trace.target is not None and trace.target.output == "loss":
+        # What raises a loss speaks against the target, and is not what the prediction rests on.
+        gradient = gradient.neg_()
     return gradient.mul_(trace.attention(stage, layer=layer)).clamp_(min=0).mean(0)
 
 

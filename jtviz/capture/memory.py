@@ -74,7 +74,7 @@ def fingerprint(model: nn.Module) -> Hashable:
     weights: list[tuple[int, int, int]] = []
     settings: list[tuple[str, object]] = []
     hooks: list[int] = []
-    numbers: list[float] = []
+    numbers: list[Hashable] = []
     for module in model.modules():
         for name, value in vars(module).items():
             if name in _OF_TORCH:
@@ -83,7 +83,8 @@ def fingerprint(model: nn.Module) -> Hashable:
                 held = [t for t in value.values() if t is not None]
                 weights += [(_serial(t), t.data_ptr(), version(t)) for t in held]
                 # Fused optimisers do not count what they change: one number of each weight tells.
-                numbers += [float(t.detach()[(0,) * t.ndim]) for t in held if t.numel() and not t.is_meta]
+                first = [float(t.detach()[(0,) * t.ndim]) for t in held if t.numel() and not t.is_meta]
+                numbers += map(_stable, first)
             elif name in {"_forward_hooks", "_forward_pre_hooks"}:  # torch has no public list of hooks
                 hooks += value
             elif isinstance(value, Tensor):
@@ -113,12 +114,17 @@ def _serial(tensor: Tensor) -> int:
 def _setting(value: object) -> Hashable | None:
     """Return a setting of a module, if it is plain: a number, a word, or a list or table of those."""
     if isinstance(value, _PLAIN):
-        return value
+        return _stable(value)
     if isinstance(value, dict):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple | set | frozenset) and all(isinstance(part, _PLAIN) for part in value):
-        return tuple(value)
+        return tuple(map(_stable, value))
     return None
+
+
+def _stable(value: Hashable) -> Hashable:
+    """Return a number that equals itself: NaN does not, and has another hash each time."""
+    return "NaN" if value != value else value  # noqa: PLR0124 - only NaN is not itself
 
 
 def contents(value: Any) -> Hashable:

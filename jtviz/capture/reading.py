@@ -63,6 +63,11 @@ class Reading:
         self._lock, self._mark, self._is_compiled = lock, mark, is_compiled
 
     @property
+    def mark(self) -> Hashable:
+        """What `fingerprint` said of the model."""
+        return self._mark
+
+    @property
     def model(self) -> nn.Module:
         """The model.
 

@@ -241,6 +241,14 @@ def checked_output(output: str | None) -> str | None:
     return output
 
 
+def checked_scale(output: str) -> str:
+    """Return the scale of what is explained, which there has to be."""
+    if output is None:
+        raise JtvizError(f"output= is one of {', '.join(map(repr, OUTPUTS))}, not None.")
+    checked_output(output)
+    return output
+
+
 def precise(values: Tensor) -> Tensor:
     """Return numbers in single precision, or in double where they are: rounding hides what a sum is off."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

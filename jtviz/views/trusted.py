@@ -32,6 +32,7 @@ def trusted(found: Trust) -> dict[str, Any]:
         )
     return {
         "doubtful": found.is_doubtful,
+        "told": faith is None or not faith.is_too_short,
         "verdict": why if faith is None else _verdict(faith),
         "sentences": list(found.sentences),
         "tables": tables,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,9 +15,12 @@ import pytest
 import torch
 
 import jtviz
-from jtviz.analysis.attribution import METHODS, attribute
+from jtviz.analysis.attribution import METHODS, How, attribute, opened
 from jtviz.capture import HookedTransformer, JtvizError, OutOfRangeError, hook, load
+from jtviz.capture.memory import fingerprint
+from tests.unit import explaining
 from tests.unit.test_capture_untouched import state
+from tests.zoo.families import FAMILIES
 
 NOTE = "Man, 60. Has crushing chest pain."
 FEW: dict[str, Any] = {"n_steps": 8, "n_samples": 3, "raise_steps": False}
@@ -107,6 +112,120 @@ def test_a_wrong_request_gets_one_sentence_before_any_gradient(
     assert str(caught.value).count(". ") == 0
     assert len(passes) <= count + 1, "the text itself is read again at most"
     assert state(hooked.model) == before
+
+
+def spoilt(value: float) -> tuple[HookedTransformer, Any]:
+    """Return a copy of the embedded classifier with a weight of its last layer that is no number."""
+    hooked = jtviz.demo.classifier()
+    model: Any = copy.deepcopy(hooked.model)
+    with torch.no_grad():
+        model.classify.bias[1] = value
+    return hook(model, hooked.tokenizer), model
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("options", [{}, {"target": "urgent"}, {"output": "prob"}, {"method": "rollout"}])
+def test_an_output_that_is_no_number_is_refused_before_any_attribution(
+    options: dict[str, Any], value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked, model = spoilt(value)
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        pytest.fail("a gradient was computed")
+
+    monkeypatch.setattr(torch.autograd, "grad", refuse)
+    for ask in (
+        lambda: attribute(hooked.trace(NOTE), **options),
+        lambda: jtviz.explain(hooked, NOTE, **options),
+    ):
+        with pytest.raises(JtvizError, match="the output of the model has NaN or infinity") as caught:
+            ask()
+        assert str(caught.value).count(". ") == 0
+    assert fingerprint(model) == fingerprint(model)
+
+
+def test_a_model_with_nan_is_not_said_to_have_changed() -> None:
+    case = FAMILIES["BERT"]
+    model = case.build("sdpa")
+    with torch.no_grad():
+        # Of a token that is not read, so that the output is a number.
+        next(iter(model.embeddings.word_embeddings.parameters()))[0, 0] = float("nan")
+    model.scale = float("nan")
+    model.scales = [1.0, float("nan")]
+    before = fingerprint(model)
+    assert fingerprint(model) == before
+    trace = hook(model).trace(inputs=case.inputs(1, "none"))
+    found = attribute(trace, "input_x_gradient", target=lambda out: out[0][0, 0, 0])
+    assert np.isfinite(found.scores["encoder"]).all()
+    with torch.no_grad():
+        next(iter(model.embeddings.word_embeddings.parameters())).data[0, 0] = 1.0
+    assert fingerprint(model) != before, "what changed is still told"
+
+
+def test_a_baseline_without_a_number_is_refused_and_no_step_is_added() -> None:
+    hooked = jtviz.demo.classifier()
+    hooked = hook(copy.deepcopy(hooked.model), hooked.tokenizer)
+    trace = hooked.trace(NOTE)
+    with opened(trace) as session:
+        wanted = session.score("urgent", "logit")
+        pad = session.baseline("pad")
+        pad.vectors["source"].fill_(float("nan"))
+        with pytest.raises(JtvizError, match="is nan for the baseline 'pad': choose another, baseline="):
+            session.attribute(wanted, How(METHODS["integrated_gradients"], "pad"))
+
+
+def without_gradient(kind: str) -> Any:
+    """Return a classifier that no gradient goes through."""
+    model: Any = explaining.build("Bert", "ForSequenceClassification", num_labels=3)
+    if kind == "quantized":
+        quantize: Any = torch.ao.quantization.quantize_dynamic
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return quantize(model, {torch.nn.Linear}, dtype=torch.qint8)
+    state = {"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}[kind]
+
+    class Closed(type(model)):  # type: ignore[misc]
+        @functools.wraps(type(model).forward)
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            with state():
+                return super().forward(*args, **kwargs)
+
+    model.__class__ = Closed
+    return model
+
+
+@pytest.mark.parametrize("kind", ["quantized", "no_grad", "inference_mode"])
+def test_without_gradients_the_methods_that_need_none_still_work(kind: str) -> None:
+    if kind == "quantized" and "fbgemm" not in torch.backends.quantized.supported_engines:
+        pytest.skip("this build of PyTorch does not quantize")
+    model = without_gradient(kind)
+    found: dict[str, Any] = {}
+    for name, method in METHODS.items():
+        ask = functools.partial(
+            jtviz.explain, model, explaining.TEXT, tokenizer=explaining.words(), method=name, trust=False,
+            n_samples=3, baseline="zero",
+        )  # fmt: skip
+        if method.kind in {"gradient", "layer"} or name in {"relevance", "attention_x_gradient"}:
+            with pytest.raises(JtvizError, match="needs gradients, and none reach the tokens") as caught:
+                ask()
+            assert str(caught.value).count(". ") == 0
+        else:
+            found[name] = ask()
+    assert set(found) == {"occlusion", "feature_ablation", "shapley_sampling", "rollout", "attention_flow"}
+    assert np.ptp([score for _, score in found["feature_ablation"].attributions]) > 1e-4
+    if kind != "quantized":
+        # The same model with gradients says the same.
+        open_model = explaining.build("Bert", "ForSequenceClassification", num_labels=3)
+        for name in ("feature_ablation", "occlusion", "rollout"):
+            wanted: Any = jtviz.explain(
+                open_model, explaining.TEXT, tokenizer=explaining.words(), method=name, trust=False,
+                baseline="zero",
+            )  # fmt: skip
+            np.testing.assert_allclose(
+                [score for _, score in found[name].attributions],
+                [score for _, score in wanted.attributions],
+                atol=1e-5,
+            )
 
 
 def test_a_trace_without_a_model_says_that_it_has_none(tmp_path: Path) -> None:

@@ -51,6 +51,40 @@ def test_traces_of_many_texts_are_not_kept_but_read_again() -> None:
         _ = found[0].traces
 
 
+def test_a_text_is_not_read_again_by_a_model_that_changed() -> None:
+    model = build("Bert", "ForSequenceClassification", num_labels=3)
+    found = jtviz.explain(model, [TEXT, "a dog ran ."], tokenizer=words(), method="saliency_l2", trust=False)
+    with torch.no_grad():
+        model.classifier.weight.mul_(2)
+    # Other texts push the trace out of what the model remembers.
+    for noun in ("cat", "dog", "Ann", "Lee", "Rome", "mat", "rug", "This", "example"):
+        jtviz.hook(model, words()).trace(f"the {noun} ran .")
+    gc.collect()
+    for ask in (lambda: found[0].traces, found[1].view):
+        with pytest.raises(JtvizError, match="the model was changed since this explanation: explain again"):
+            ask()
+
+
+@pytest.mark.parametrize(("family", "head"), [("Bert", "ForSequenceClassification"),
+                                              ("Roberta", "ForQuestionAnswering"),
+                                              ("Bart", "ForConditionalGeneration"),
+                                              ("GPT2", "LMHeadModel")])  # fmt: skip
+def test_a_text_is_read_again_by_a_model_that_did_not_change(family: str, head: str) -> None:
+    model = build(family, head)
+    texts: Any = [TEXT, "a dog ran .", "Ann was in Rome ."]
+    found = jtviz.explain(
+        model, texts, tokenizer=words(), method="saliency_l2", trust=False,
+        context=CONTEXT if "Answering" in head else None,
+    )  # fmt: skip
+    for noun in ("cat", "dog", "Ann", "Lee", "Rome", "mat", "rug", "This", "example"):
+        jtviz.hook(model, words()).trace(f"the {noun} ran .", generate=2 if family == "Bart" else None)
+    gc.collect()
+    for one in found:
+        assert [list(t) for t in one.traces[0].tokens.values()] == [
+            list(t) for t in one.parts[0].tokens.values()
+        ]
+
+
 def test_a_blank_text_among_many_is_refused_before_any_is_read() -> None:
     model = build("Bert", "ForSequenceClassification", num_labels=3)
     calls: list[Any] = []
@@ -126,6 +160,24 @@ ERRORS: list[tuple[str, dict[str, Any], str]] = [
     ("ForSequenceClassification", {"labels": "cat"}, "labels= is a list"),
     ("ForSequenceClassification", {"labels": []}, "labels= is empty"),
     ("ForSequenceClassification", {"labels": ["a"], "hypothesis": "no place"}, "where the label goes"),
+    ("ForSequenceClassification", {"labels": ["a"], "hypothesis": "{} {x}"}, "and no other braces"),
+    ("ForSequenceClassification", {"labels": ["a"], "hypothesis": "{} {"}, "and no other braces"),
+    ("ForSequenceClassification", {"labels": ["a"], "hypothesis": ""}, "where the label goes"),
+    ("ForSequenceClassification", {"hypothesis": "This is {}."}, "labels= are put into: give both or"),
+    ("ForSequenceClassification", {"tokens": {"encoder": ["a"]}}, "tokens= names the tokens of inputs="),
+    ("ForSequenceClassification", {"target": []}, "target= is empty: name what"),
+    ("ForSequenceClassification", {"memory": 0}, "memory= is a number, at least 1, not 0"),
+    ("ForSequenceClassification", {"output": None}, "output= is one of 'logit'.*, not None"),
+    ("ForSequenceClassification", {"seed": -1}, "seed= is a number, at least 0, not -1"),
+    ("ForSequenceClassification", {"seed": 1.5}, "seed= is a number, at least 0, not 1.5"),
+    ("ForSequenceClassification", {"seed": None}, "seed= is a number, at least 0, not None"),
+    ("ForSequenceClassification", {"unit": 5}, "unit= is one of 'token', 'word', 'sentence' or spans.*not 5"),
+    ("ForSequenceClassification", {"unit": None}, "unit= is one of 'token', 'word', 'sentence' or spans"),
+    ("ForSequenceClassification", {"unit": [1, 2]}, "unit= is one of 'token', 'word', 'sentence' or spans"),
+    ("ForSequenceClassification", {"unit": [(1.0, 3.0)]}, "unit= is one of 'token', 'word', 'sentence' or"),
+    ("ForSequenceClassification", {"target_text": "the cat"}, "target_text= is an answer to be predicted"),
+    ("ForTokenClassification", {"target_text": "the cat"}, "target_text= is an answer to be predicted"),
+    ("ForMaskedLM", {"target_text": "the cat"}, "target_text= is an answer to be predicted"),
     ("ForSequenceClassification", {"target": "nowhere"}, "class 'nowhere' is not there"),
     ("ForSequenceClassification", {"target": 9}, "class 9 is not there"),
     ("ForSequenceClassification", {"method": "saliencey"}, "there is no method"),
@@ -151,6 +203,23 @@ def test_what_cannot_be_explained_is_refused_in_one_sentence(
         jtviz.explain(model, TEXT, tokenizer=words(), **asked)
 
 
+@pytest.mark.parametrize(("asked", "said"), [
+    ({"output": None}, "output= is one of 'logit'.*, not None"),
+    ({"memory": 0}, "memory= is a number, at least 1, not 0"),
+    ({"target_text": "the cat"}, "target_text= is an answer to be predicted"),
+])  # fmt: skip
+def test_gradients_are_refused_in_the_same_words(asked: dict[str, Any], said: str) -> None:
+    model = build("Bert", "ForSequenceClassification")
+    with pytest.raises(JtvizError, match=said):
+        jtviz.show_gradients(model, TEXT, tokenizer=words(), **asked)
+
+
+def test_an_answer_goes_with_a_text() -> None:
+    model = build("ViT", "ForImageClassification")
+    with pytest.raises(JtvizError, match="target_text= and generate= go with a text"):
+        jtviz.explain(model, image=torch.zeros(3, 16, 16), target_text="a cat")
+
+
 def test_an_unknown_keyword_is_answered_with_the_nearest() -> None:
     with pytest.raises(TypeError, match="did you mean 'n_steps'"):
         jtviz.explain(build("Bert", "Model"), TEXT, tokenizer=words(), nsteps=3)
@@ -161,6 +230,14 @@ def test_a_model_whose_task_cannot_be_told_is_asked_about() -> None:
     with pytest.raises(JtvizError, match="cannot be told") as raised:
         jtviz.explain(model, TEXT, tokenizer=words())
     assert all(name in str(raised.value) for name in TASKS)
+
+
+def test_labels_that_are_no_numbers_are_not_read_as_no_entity() -> None:
+    model = build("Bert", "ForTokenClassification", id2label={0: "O", 1: "B-PER"})
+    with torch.no_grad():
+        model.classifier.bias[0] = float("nan")
+    with pytest.raises(JtvizError, match="the output of the model has NaN or infinity"):
+        jtviz.explain(model, TEXT, tokenizer=words())
 
 
 def test_no_such_part_is_said() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +16,12 @@ import torch
 from torch import Tensor
 
 import jtviz
-from jtviz.analysis import Attribution, attribute, faithfulness
+from jtviz.analysis import Attribution, attribute, faithfulness, trust
 from jtviz.analysis.attribution import opened
+from jtviz.analysis.trust.curves import Compared
 from jtviz.capture import JtvizError
 from jtviz.demo.triage import notes
+from jtviz.views.trusted import trusted
 from tests.unit.trusted import IDS, NOTE, VALUES, attributed, negated, trace
 from tests.zoo.families import FAMILIES
 
@@ -84,7 +87,11 @@ def test_deletion_leads_from_the_text_to_the_baseline_and_insertion_back(
         assert found.baseline == baseline
         np.testing.assert_allclose(found.deletion[[0, -1]], ends, atol=1e-6)
         np.testing.assert_allclose(found.insertion[[-1, 0]], ends, atol=1e-6)
-        np.testing.assert_allclose(found.random_deletion[:, [0, -1]], np.tile(ends, (10, 1)), atol=1e-6)
+        np.testing.assert_allclose(
+            found.random_deletion[:, [0, -1]],
+            np.broadcast_to(ends, found.random_deletion[:, [0, -1]].shape),
+            atol=1e-6,
+        )
 
 
 def test_random_orders_have_the_mean_and_the_spread_of_all_orders() -> None:
@@ -112,6 +119,55 @@ def test_the_planted_finding_is_better_than_random_order() -> None:
     assert len(found) > 30
     assert np.mean([one.beats_random for one in found]) >= 0.95
     assert all(one.aopc_comprehensiveness.value > one.aopc_comprehensiveness.mean for one in found)
+
+
+@pytest.mark.parametrize("text", ["Has a seizure.", "Has chest pain.", "Has crushing chest pain."])
+def test_a_short_text_is_compared_with_all_orders_and_not_doubted(text: str) -> None:
+    read = jtviz.demo.classifier().trace(text)
+    attribution = attribute(read, target="urgent", output="log_prob")
+    found = faithfulness(read, attribution)
+    size = len(found.order)
+    assert len(found.random_deletion) == math.factorial(size)
+    # Among all orders is the order itself, and no order is better than the best.
+    assert np.abs(found.random_deletion - found.deletion).max(1).min() < 1e-6
+    assert found.aopc_comprehensiveness.value <= found.aopc_comprehensiveness.random.max() + 1e-6
+    assert found.beats_random, found.words
+    assert not trust(read, attribution).is_doubtful
+    assert not faithfulness(read, negated(attribution)).beats_random
+
+
+def test_the_best_order_is_told_from_random_or_the_text_is_too_short() -> None:
+    # All values and lengths up to five: by comparing every order with all others.
+    for size in range(2, 6):
+        orders = list(itertools.permutations(VALUES[1 : size + 1]))
+        firsts = np.array([order[0] for order in orders])
+        best = Compared(float(firsts.max()), firsts, 1, is_short=True)
+        luck = np.mean(firsts == firsts.max())
+        assert luck == 1 / size
+        assert best.is_better == (luck <= 0.25)
+        assert best.is_too_short == (luck > 0.25)
+        if best.is_better:
+            assert Compared(float(firsts.min()), firsts, 1, is_short=True).is_worse
+            assert not Compared(float(np.median(firsts)), firsts, 1, is_short=True).is_better
+
+
+def test_two_units_are_too_short_to_tell_and_no_reason_for_doubt() -> None:
+    attribution = attributed(ids=(1, 4))
+    found = faithfulness(trace((1, 4)), attribution)
+    assert len(found.random_deletion) == 2
+    assert found.is_too_short
+    assert not found.beats_random
+    assert "the text is too short to tell (" in found.words
+    assert not trust(trace((1, 4)), attribution).is_doubtful
+    shown = trusted(trust(trace((1, 4)), attribution))
+    assert (shown["doubtful"], shown["told"]) == (False, False)
+    assert shown["verdict"].startswith("too short to tell: ")
+
+
+def test_one_unit_has_one_order() -> None:
+    found = faithfulness(trace((4,)), attributed(ids=(4,)))
+    assert found.is_too_short
+    assert np.isfinite(found.to_pandas().to_numpy()).all()
 
 
 def test_scores_turned_round_are_said_to_be_worse_than_random_order(
@@ -184,6 +240,21 @@ def test_every_scale_is_judged_by_the_probability(output: str) -> None:
     assert other.order == logit.order
     assert other.measure == logit.measure
     np.testing.assert_allclose(other.deletion, logit.deletion, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["relevance", "attention_x_gradient", "saliency_l2"])
+def test_a_loss_begins_with_the_tokens_that_support_the_target(note: jtviz.Trace, method: str) -> None:
+    loss, chance = (
+        attribute(note, method, target="urgent", output=output) for output in ("loss", "log_prob")
+    )
+    sign = -1 if loss.method.is_signed else 1
+    np.testing.assert_allclose(sign * loss.scores["encoder"], chance.scores["encoder"], atol=1e-6, rtol=1e-4)
+    found, wanted = faithfulness(note, loss), faithfulness(note, chance)
+    assert found.order == wanted.order
+    np.testing.assert_allclose(found.deletion, wanted.deletion, atol=1e-6)
+    if method == "relevance":
+        # Without what it names first, the finding is less likely; it was more likely than at random before.
+        assert found.aopc_comprehensiveness.value > found.aopc_comprehensiveness.mean
 
 
 def test_a_difference_is_judged_by_the_share_of_the_first_in_the_two(translated: jtviz.Trace) -> None:

@@ -44,8 +44,10 @@ def trace(ids: tuple[int, ...] = IDS) -> jtviz.Trace:
     return jtviz.hook(MODEL).trace(inputs={"input_ids": torch.tensor([ids])})
 
 
-def attributed(method: str = "integrated_gradients", output: str = "logit") -> Attribution:
-    return attribute(trace(), method, target="yes", output=output, baseline="zero")
+def attributed(
+    method: str = "integrated_gradients", output: str = "logit", ids: tuple[int, ...] = IDS
+) -> Attribution:
+    return attribute(trace(ids), method, target="yes", output=output, baseline="zero")
 
 
 def negated(attribution: Attribution) -> Attribution:

@@ -35,9 +35,10 @@ export function trust(
     ask.hidden = found !== undefined || !scene.meta.can_check;
     more.hidden = found === undefined || scene.span.value !== null;
     compare.hidden = found?.compared !== false || !scene.meta.can_check;
-    set(line, "data-state", found ? (found.doubtful ? "bad" : "good") : undefined);
+    const isTold = found?.told !== false;
+    set(line, "data-state", found?.doubtful ? "bad" : found && isTold ? "good" : undefined);
     head.textContent = found
-      ? `${found.doubtful ? "⚠" : "✓"} ${found.verdict}`
+      ? `${found.doubtful ? "⚠" : isTold ? "✓" : "?"} ${found.verdict}`
       : scene.meta.can_check
         ? "not checked yet whether these are what it rests on"
         : "";

@@ -31,6 +31,8 @@ export interface Part {
 /** What was found when tokens were taken away. */
 export interface Trusted {
   doubtful: boolean;
+  /** Whether the text is long enough to tell. */
+  told?: boolean;
   verdict: string;
   sentences: string[];
   /** Each row has its name first. */

@@ -5,14 +5,14 @@ Required: what is wrong with a request is said before any gradient is computed.
 
 from __future__ import annotations
 
-from jtviz.capture import Trace
+from jtviz.capture import JtvizError, Trace
 from jtviz.capture.inputs import UNREAD
-from jtviz.capture.target import Outcome, TargetLike, checked_output
+from jtviz.capture.target import Outcome, TargetLike, checked_scale
 
 from .attribution import Attribution, method_named
 from .cost import MEMORY
 from .how import How, checked_how
-from .session import opened
+from .session import Session, opened
 from .units import Unit
 
 
@@ -97,10 +97,20 @@ def attribute(
         method_named(method), baseline, n_steps, n_samples, window, noise, unit, memory, seed, raise_steps
     )
     checked_how(how)
-    checked_output(output)
+    checked_scale(output)
     with opened(trace) as session:
         wanted = session.score(target, output, against)
         return session.attribute(wanted, how, progress=progress)
+
+
+def checked_answer(session: Session, target_text: str | None) -> None:
+    """Raise if an answer was given to a model that predicts none of its tokens."""
+    outcome = session.outcome()
+    if target_text is not None and (outcome.logits is None or not outcome.is_decoder):
+        raise JtvizError(
+            f"target_text= is an answer to be predicted, and {type(session.forward.model).__name__} predicts "
+            f"no token after another: leave it out, or write it into the text."
+        )
 
 
 def targets_of(outcome: Outcome, target: TargetLike, output: str) -> list[TargetLike]:

@@ -43,6 +43,8 @@ def checked_how(how: How) -> None:
         value = getattr(how, name)
         if not is_int(value) or value < 1:
             raise JtvizError(f"{name}= is a number, at least 1, not {value!r}.")
+    if not is_int(how.seed) or how.seed < 0:
+        raise JtvizError(f"seed= is a number, at least 0, not {how.seed!r}.")
     checked_unit(how.unit)
     noise: Any = how.noise
     if not isinstance(noise, int | float) or not 0 <= noise < float("inf"):

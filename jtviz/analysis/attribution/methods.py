@@ -184,7 +184,8 @@ _ALL = (
     Method(
         "relevance",
         "relevance",
-        "attention weighted by its gradient, followed through encoder, decoder and cross attention",
+        "attention weighted by its gradient (of minus the loss, where that is the scale), followed through "
+        "encoder, decoder and cross attention",
         "Chefer et al. 2021",
         "attention",
         is_signed=False,

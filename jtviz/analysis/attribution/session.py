@@ -25,6 +25,7 @@ from jtviz.capture.target import Outcome, TargetLike, precise
 from . import by_attention, by_captum
 from .attribution import TOLERANCE, Attribution
 from .baselines import Baseline, default_baseline, make_baseline
+from .checks import checked_baseline, checked_finite, checked_gradient, checked_scores, is_quantized
 from .cost import Cost, measure
 from .how import BY_SAMPLES, BY_STEPS, How, examples
 from .progress import Progress, Shown, within
@@ -79,7 +80,9 @@ class Session:
             with torch.enable_grad():
                 given = {side: v.detach().requires_grad_() for side, v in self.forward.vectors.items()}
                 output_of_model = self.forward(given)
-        return score(replace(self.outcome(), output=output_of_model), target, output, against)
+        found = score(replace(self.outcome(), output=output_of_model), target, output, against)
+        checked_finite(found)
+        return found
 
     def outcome(self) -> Outcome:
         """Return what the model returned for the text itself."""
@@ -139,7 +142,8 @@ class Session:
             weights = [*self.forward.model.parameters(), *self.forward.model.buffers()]
             with torch.enable_grad():
                 vectors = self.forward.vectors.values()
-                found = measure(self.function(wanted), *vectors, weights=weights)
+                gradient = not is_quantized(self.forward.model)
+                found = measure(self.function(wanted), *vectors, weights=weights, gradient=gradient)
             # What the model returns (logits, which can be most of it) is there too, and then its gradient.
             returned = sum(tensor.nbytes for tensor in tensors(self.forward.output))
             self._cost = replace(found, nbytes=found.nbytes + 2 * returned)
@@ -147,6 +151,7 @@ class Session:
 
     def attribute(self, wanted: Score, how: How, *, progress: Shown = None) -> Attribution:
         """Attribute one number; see the function `attribute`."""
+        checked_finite(wanted)
         if how.method.kind != "attention":
             by_captum.load()
         begin = time.perf_counter()
@@ -194,6 +199,12 @@ class Session:
         vectors = tuple(self.forward.vectors.values())
         units = unit_numbers(list(self.tokens.values()), how.unit, [len(v[0]) for v in vectors])
         layers = self._layers() if method.kind == "layer" else []
+        value = None
+        if method.has_baseline:
+            value = self.values(wanted, iter([tuple(baseline.vectors.values())]))[0]
+            checked_baseline(wanted, baseline.name, value)
+        if method.kind != "perturbation":
+            checked_gradient(self.forward.model, self.cost(wanted), how.method)
         cost = self.cost(wanted)
         count = examples(how, self.trace)
         words = f"{method.label}: {cost.words(count * max(1, len(layers)), how.memory)}"
@@ -217,11 +228,10 @@ class Session:
             with drawn, torch.set_grad_enabled(method.kind != "perturbation"):
                 parts = by_captum.RUN[method.name](problem)
         found = dict(zip(self.sides.values(), (_numbers(part) for part in parts), strict=True))
+        checked_scores(wanted, method, found)
         stacked = {side: rows for side, rows in found.items() if rows.ndim == 2}
         # Of the first layer, where a token is still most its own; in the last a classifier has all in one.
         scores = {side: rows[0] if rows.ndim == 2 and len(rows) else rows for side, rows in found.items()}
-        if method.has_baseline:
-            value = self.values(wanted, iter([tuple(baseline.vectors.values())]))[0]
         return Attribution(
             self.trace.tokens,
             scores,
@@ -229,7 +239,7 @@ class Session:
             method,
             wanted,
             baseline.name if method.has_baseline else None,
-            value if method.has_baseline else None,
+            value,
             self._points(how),
         )
 
@@ -242,7 +252,8 @@ class Session:
     def _by_attention(self, wanted: Score, how: How) -> Attribution:
         trace = self.trace
         if how.method.name in by_attention.NEED_GRADIENTS:
-            trace = self._with_gradients(wanted)
+            checked_gradient(self.forward.model, self.cost(wanted), how.method)
+            trace = self._with_gradients(wanted, how)
         parts = by_attention.RUN[how.method.name](trace, wanted.target.row)
         scores = {
             side: _numbers(parts[side]) if side in parts else np.zeros(len(tokens), np.float32)
@@ -250,13 +261,18 @@ class Session:
         }
         return Attribution(trace.tokens, scores, None, how.method, wanted, None, None, None)
 
-    def _with_gradients(self, wanted: Score) -> Trace:
-        """Return a trace of the same reading that has the gradient of what is explained."""
+    def _with_gradients(self, wanted: Score, how: How) -> Trace:
+        """Return a trace of the same reading that has the gradient of what is explained.
+
+        A method that keeps what is positive has to see what supports: minus the loss.
+        """
         from jtviz.capture.asfound import as_found
         from jtviz.capture.forward import Asked, run
 
+        sign = -1 if wanted.target.output == "loss" and not how.method.is_signed else 1
+
         def number(output: Any) -> Tensor:
-            return wanted.of(output)[0]
+            return sign * wanted.of(output)[0]
 
         model = self.forward.model
         asked = Asked(

@@ -111,6 +111,7 @@ def unit_numbers(sides: Sequence[Tokens], unit: Unit, lengths: Sequence[int]) ->
     >>> unit_numbers([tokens], "sentence", [6])
     (tensor([0, 0, 0, 1, 1, 1]),)
     """
+    checked_unit(unit)
     out: list[Tensor] = []
     start = 0
     for side, (tokens, length) in enumerate(zip(sides, lengths, strict=True)):
@@ -127,8 +128,6 @@ def _numbers(tokens: Tokens, unit: Unit, *, is_first: bool) -> list[int]:
         return list(words_of(tokens)[1])
     if unit == "sentence":
         return _sentences(tokens)
-    if isinstance(unit, str):
-        raise JtvizError(f"unit= is one of {', '.join(map(repr, UNITS))} or spans of tokens, not {unit!r}.")
     return _spans(len(tokens), unit) if is_first else list(range(len(tokens)))
 
 

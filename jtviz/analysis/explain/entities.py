@@ -58,7 +58,12 @@ def of_entities(session: Session, request: Request) -> Found:
     names = class_names(session.forward.model) or ()
     tokens = session.tokens["source"]
     output = session.forward.output
-    labels = [int(i) for i in first_logits(output)[0].argmax(-1)]
+    logits = first_logits(output)[0]
+    if logits.isnan().any():
+        raise JtvizError(
+            "the output of the model has NaN or infinity: look for them in its weights or its input."
+        )
+    labels = [int(i) for i in logits.argmax(-1)]
     entities = entities_of(tokens, labels, names)
     if request.target is None:
         places = [(one.first, one.label, f"{_words(tokens, one)}: {one.kind}") for one in entities]

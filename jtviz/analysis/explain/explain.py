@@ -13,6 +13,7 @@ from jtviz.capture import HookedTransformer, JtvizError
 from jtviz.capture.inputs import Text
 from jtviz.capture.score import Score
 
+from ..attribution.attribute import checked_answer
 from ..attribution.attribution import Attribution
 from ..attribution.how import How
 from ..attribution.progress import Progress
@@ -131,6 +132,7 @@ def _checked_task(request: Request, name: str | None) -> str | None:
 
 def _found(session: Session, request: Request, name: str | None) -> tuple[str, Found]:
     """Return the task and what is explained."""
+    checked_answer(session, request.target_text)
     if not callable(request.target):
         task = task_of(session, request, name)
         return task.name, task.found(session, request)

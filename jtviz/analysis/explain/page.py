@@ -35,7 +35,8 @@ def html(found: Explanation, *, unit: Unit, normalise: bool, annotate: bool) -> 
         parts.append(_part(name, part, unit, found.columns, normalise=normalise, annotate=annotate))
         if found.trust is not None:
             faith = found.trust[number].faithfulness
-            weight = "" if faith is not None and faith.beats_random else ";font-weight:bold"
+            is_fine = faith is not None and (faith.beats_random or faith.is_too_short)
+            weight = "" if is_fine else ";font-weight:bold"
             # The first sentence is about the sum, which is said already.
             said = found.trust[number].sentences[1:]
             parts.append("".join(f'<div style="{_SMALL}{weight}">{escape(one)}</div>' for one in said))

@@ -7,8 +7,8 @@ Required: whatever is wrong with a request is said before the model runs; a text
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ import torch
 from jtviz.capture import HookedTransformer, JtvizError, Trace, hook
 from jtviz.capture.generation import decoder_begin
 from jtviz.capture.inputs import Text, checked_texts, encode, forward_arguments
+from jtviz.capture.memory import fingerprint
 from jtviz.capture.structure import device_of, is_encoder_decoder, is_hugging_face
 from jtviz.tokens import Tokens
 
@@ -34,7 +35,7 @@ class Request:
     target_text: str | None = None
     generate: int | None = None
     labels: Sequence[str] | None = None
-    hypothesis: Any = HYPOTHESIS
+    hypothesis: Any = None
     image: Any = None
     processor: Any = None
     inputs: Any = None
@@ -59,7 +60,15 @@ def checked(request: Request) -> Request:
         raise JtvizError("explain takes one of a text, image= and inputs=.")
     if request.text is not None:
         checked_texts(request.text)
+    if request.text is None and (request.target_text is not None or request.generate is not None):
+        raise JtvizError("target_text= and generate= go with a text: leave them out.")
+    if request.inputs is None and request.tokens is not None:
+        raise JtvizError("tokens= names the tokens of inputs=: leave it out.")
+    if not request.targets:
+        raise JtvizError("target= is empty: name what to explain, or leave it out.")
     if request.labels is None:
+        if request.hypothesis is not None:
+            raise JtvizError("hypothesis= is what labels= are put into: give both or neither.")
         return request
     if not _are_texts(request.labels):
         raise JtvizError("labels= is a list of strings, the classes to choose from.")
@@ -67,9 +76,19 @@ def checked(request: Request) -> Request:
         raise JtvizError("labels= is empty: give at least one class to choose from.")
     if not isinstance(request.text, str):
         raise JtvizError("labels= go with one text, which is compared with a sentence for each label.")
-    if not isinstance(request.hypothesis, str) or "{}" not in request.hypothesis:
-        raise JtvizError("hypothesis= is a sentence with {} where the label goes.")
-    return request
+    hypothesis = HYPOTHESIS if request.hypothesis is None else request.hypothesis
+    if not isinstance(hypothesis, str) or "{}" not in hypothesis or not _is_filled(hypothesis):
+        raise JtvizError("hypothesis= is a sentence with {} where the label goes, and no other braces.")
+    return replace(request, hypothesis=hypothesis)
+
+
+def _is_filled(hypothesis: str) -> bool:
+    """Return whether a label is all that a hypothesis needs."""
+    try:
+        hypothesis.format("label")
+    except (LookupError, ValueError, AttributeError):
+        return False
+    return True
 
 
 class Again:
@@ -90,6 +109,7 @@ class Again:
         self._request, self._text = request, text
         self._known: weakref.ref[Trace] | None = None
         self._kept: Trace | None = None
+        self._mark: Hashable = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Say how it is saved: without the model and what was read, which are the reader's to keep."""
@@ -114,7 +134,7 @@ class Again:
         Raises
         ------
         JtvizError
-            If it is gone, and the model too, or it was loaded from a file.
+            If it is gone, and the model too or changed, or it was loaded from a file.
         """
         if self._model is None:
             raise JtvizError("this explanation was loaded without its model: explain the text again.")
@@ -123,8 +143,12 @@ class Again:
             model = self._model()
             if model is None:
                 raise JtvizError("the model of this explanation is gone: keep it, and explain again.")
+            if self._mark is not None and fingerprint(model) != self._mark:
+                raise JtvizError("the model was changed since this explanation: explain again.")
             found = read(hook(model), self._request, self._text)
             self._known = weakref.ref(found)
+            if found.reading is not None:
+                self._mark = found.reading.mark
         if keep:
             self._kept = found
         return found

@@ -73,8 +73,12 @@ class Trust:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether the sum is off, or the order no better than a random one (or that is not known)."""
-        faithful = self.faithfulness is not None and self.faithfulness.beats_random
+        """Whether the sum is off, or the order no better than a random one (or that could not be computed).
+
+        A text that is too short to tell (`Faithfulness.is_too_short`) is no reason for doubt.
+        """
+        found = self.faithfulness
+        faithful = found is not None and (found.beats_random or found.is_too_short)
         return not (self.attribution.is_complete and faithful)
 
 

@@ -17,6 +17,16 @@ A share and not a number of standard deviations: figures of random orders of a s
 nothing and sometimes near everything, so that the best of all orders can be within two of their mean.
 """
 
+MOST = 0.75
+"""The share that is enough for an order that no random order beats.
+
+Of a text of few units no order may reach `NEARLY_ALL`: others begin with the same units, and are as good.
+"""
+
+ALIKE = 0.01
+"""The share of what random orders span within which two figures are as good: which of the tokens that do not
+matter goes before which says nothing of an order."""
+
 
 @dataclass(frozen=True, eq=False)
 class Compared:
@@ -30,11 +40,14 @@ class Compared:
         ``[orders]``, of random ones.
     better : {1, -1}
         Whether high or low is good.
+    is_short : bool
+        Whether the text has so few units that even the best order may be told from no random one.
     """
 
     value: float
     random: np.ndarray
     better: int
+    is_short: bool = False
 
     def __repr__(self) -> str:
         """Say the figure and what it compares with."""
@@ -65,27 +78,65 @@ class Compared:
 
     @property
     def beaten(self) -> float:
-        """The share of random orders that are worse; an equal one counts half."""
-        ahead = self.better * (float(self.value) - self.random)
-        even = np.abs(ahead) <= _ROUNDING
-        return float(np.where(even, 0.5, ahead > 0).mean())
+        """The share of random orders that are worse; one that is as good (`ALIKE`) counts half."""
+        worse, equal, _ = self._shares(float(self.value))
+        return worse + equal / 2
 
     @property
     def is_better(self) -> bool:
-        """Whether it is better than `NEARLY_ALL` random orders."""
-        return self.beaten >= NEARLY_ALL
+        """Whether it is better than `NEARLY_ALL` random orders, or beaten by none and better than `MOST`.
+
+        Examples
+        --------
+        >>> Compared(3.0, np.array([3.0, 2.0, 1.0, 0.0, 1.0, 2.0]), 1).is_better
+        True
+        >>> Compared(2.0, np.array([3.0, 2.0, 1.0, 0.0, 1.0, 2.0]), 1).is_better
+        False
+        """
+        return self._is_better(float(self.value))
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether it is worse by the same measure."""
+        worse, equal, better = self._shares(float(self.value))
+        return worse + equal / 2 <= 1 - NEARLY_ALL or (worse == 0 and better >= MOST)
+
+    @property
+    def is_too_short(self) -> bool:
+        """Whether the text is so short that not even the best order would be called better.
+
+        Examples
+        --------
+        >>> Compared(1.0, np.array([1.0, 0.0]), 1, is_short=True).verdict
+        'too short to tell (+0.7 standard deviations, and better than 1 of 2, as good as 1)'
+        """
+        best = self.better * max(self.better * float(self.value), *(self.better * self.random))
+        return self.is_short and not self._is_better(float(best)) and not self.is_worse
+
+    def _is_better(self, value: float) -> bool:
+        worse, equal, better = self._shares(value)
+        return worse + equal / 2 >= NEARLY_ALL or (better == 0 and worse >= MOST)
+
+    def _shares(self, value: float) -> tuple[float, float, float]:
+        """Return the shares of random orders that are worse than a figure, as good, and better."""
+        ahead = self.better * (value - self.random)
+        equal = np.abs(ahead) <= max(_ROUNDING, ALIKE * float(np.ptp(self.random)))
+        return tuple(float(one.mean()) for one in ((ahead > 0) & ~equal, equal, (ahead < 0) & ~equal))  # type: ignore[return-value]
 
     @property
     def verdict(self) -> str:
         """How it compares, in words."""
         orders = len(self.random)
-        beaten = f"{self.beaten * orders:g} of {orders}"
-        far = f"{self.deviations:+.1f} standard deviations"
+        worse, equal, _ = (round(share * orders) for share in self._shares(float(self.value)))
+        alike = f", as good as {equal}" if equal and worse else ""
+        far = f"({self.deviations:+.1f} standard deviations, and better than {worse} of {orders}{alike})"
         if self.is_better:
-            return f"better than random order ({far}, and better than {beaten})"
-        if self.beaten <= 1 - NEARLY_ALL:
-            return f"worse than random order ({far}, and better than {beaten})"
-        return f"not clearly better than random order ({far}, and better than {beaten})"
+            return f"better than random order {far}"
+        if self.is_worse:
+            return f"worse than random order {far}"
+        if self.is_too_short:
+            return f"too short to tell {far}"
+        return f"not clearly better than random order {far}"
 
 
 _ROUNDING = 1e-6

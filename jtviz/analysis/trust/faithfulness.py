@@ -17,6 +17,9 @@ from .curves import Compared, area
 if TYPE_CHECKING:
     import pandas as pd
 
+FEW = 12
+"""Units up to which a text counts as short, and is compared with more random orders."""
+
 
 @dataclass(frozen=True, eq=False)
 class Faithfulness:
@@ -68,22 +71,27 @@ class Faithfulness:
     @property
     def aopc_comprehensiveness(self) -> Compared:
         """Comprehensiveness averaged over the fractions (ERASER's AOPC): high is good."""
-        return Compared(float(self.comprehensiveness.mean()), self.random_comprehensiveness.mean(1), 1)
+        return self._compared(float(self.comprehensiveness.mean()), self.random_comprehensiveness.mean(1), 1)
 
     @property
     def aopc_sufficiency(self) -> Compared:
         """Sufficiency averaged over the fractions: low is good."""
-        return Compared(float(self.sufficiency.mean()), self.random_sufficiency.mean(1), -1)
+        return self._compared(float(self.sufficiency.mean()), self.random_sufficiency.mean(1), -1)
 
     @property
     def deletion_area(self) -> Compared:
         """Area under the deletion curve: low is good (Petsiuk et al. 2018)."""
-        return Compared(float(area(self.share, self.deletion)), area(self.share, self.random_deletion), -1)
+        own, drawn = area(self.share, self.deletion), area(self.share, self.random_deletion)
+        return self._compared(float(own), drawn, -1)
 
     @property
     def insertion_area(self) -> Compared:
         """Area under the insertion curve: high is good."""
-        return Compared(float(area(self.share, self.insertion)), area(self.share, self.random_insertion), 1)
+        own, drawn = area(self.share, self.insertion), area(self.share, self.random_insertion)
+        return self._compared(float(own), drawn, 1)
+
+    def _compared(self, value: float, random: np.ndarray, better: int) -> Compared:
+        return Compared(value, random, better, is_short=len(self.order) <= FEW)
 
     @property
     def beats_random(self) -> bool:
@@ -91,11 +99,20 @@ class Faithfulness:
         return self.aopc_comprehensiveness.is_better
 
     @property
+    def is_too_short(self) -> bool:
+        """Whether the text is too short to tell: not even the best order would be called better."""
+        return self.aopc_comprehensiveness.is_too_short
+
+    @property
     def words(self) -> str:
         """Whether the order is better than a random one, in one sentence."""
         lost, alone = self.aopc_comprehensiveness, self.aopc_sufficiency
+        name = self.attribution.method.label
+        whether = f"{name} is"
+        if lost.is_too_short:
+            whether = f"whether {name} is better than random order, the text is"
         return (
-            f"{self.attribution.method.label} is {lost.verdict}: without the tokens that it scores highest "
+            f"{whether} {lost.verdict}: without the tokens that it scores highest "
             f"the {self.measure} loses {_of_random(lost)} on average, and with them alone "
             f"{_of_random(alone)}."
         )

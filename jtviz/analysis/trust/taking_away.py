@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
+from math import factorial
 
 import numpy as np
 import torch
@@ -20,15 +22,19 @@ from ..attribution.attribution import Attribution
 from ..attribution.cost import MEMORY
 from ..attribution.progress import Shown, within
 from ..attribution.session import Session, opened
-from ..attribution.units import Unit
+from ..attribution.units import Unit, checked_unit
 from .chance import Measured, measured
 from .curves import counts_at, grid
-from .faithfulness import Faithfulness
+from .faithfulness import FEW, Faithfulness
 from .places import Replaced, absent_tokens, checked_same, groups_of, places_of
 from .ranks import highest
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.5)
 """The shares of a text that ERASER takes away (DeYoung et al. 2020, section 4.2)."""
+ALL_ORDERS = 120
+"""Orders, at most, that are compared with all of them: those of five units."""
+MORE = 20
+"""Random orders of a short text, at least."""
 POINTS = 25
 """Points of a curve, about, where a text has more tokens."""
 
@@ -82,7 +88,8 @@ def faithfulness(
     fractions : sequence of float
         Shares of the tokens, above 0 and at most 1.
     orders : int
-        Random orders to compare with, at least 2.
+        Random orders to compare with, at least 2; 20 at least for a text of at most 12 units, and all
+        orders for one of at most 5.
     unit : {"token", "word", "sentence"} or list of (int, int)
         What is taken away as one; its score is the sum of its tokens'.
     points : int
@@ -128,6 +135,7 @@ def checked_removal(removal: Removal) -> None:
         value = getattr(removal, name)
         if not is_int(value) or value < least:
             raise JtvizError(f"{name}= is a number, at least {least}, not {value!r}.")
+    checked_unit(removal.unit)
 
 
 def checked_shares(fractions: Sequence[float]) -> tuple[float, ...]:
@@ -154,7 +162,7 @@ def of_session(session: Session, attribution: Attribution, removal: Removal, pro
     at = counts_at(fractions, size)
     counts = grid(size, removal.points, at)
     draw = np.random.default_rng(removal.seed)
-    asked = [order, order[::-1], *(draw.permutation(size) for _ in range(removal.orders))]
+    asked = [order, order[::-1], *orders_of(size, removal.orders, draw)]
     # Which units are absent, [orders, points, units]: the first so many of each order.
     absent = np.stack([np.argsort(one)[None, :] < counts[:, None] for one in asked])
     tokens = absent_tokens(groups, absent.reshape(-1, size), len(places))
@@ -189,6 +197,23 @@ def examples_of(session: Session, score: Score, removal: Removal) -> int:
     counts = grid(size, removal.points, counts_at(np.array(removal.fractions, dtype=np.float64), size))
     # With all of its units, and with none, a text is the same in every order.
     return (removal.orders + 2) * max(0, len(counts) - 2) + 2
+
+
+def orders_of(size: int, orders: int, draw: np.random.Generator) -> list[np.ndarray]:
+    """Return the orders to compare with: all of few units, more of a short text than of a long one.
+
+    Many of few units begin alike, so that an order can be told from random ones only by more of them; they
+    are cheap, since few different texts are left of them.
+
+    Examples
+    --------
+    >>> draw = np.random.default_rng(0)
+    >>> [len(orders_of(size, 10, draw)) for size in (2, 4, 5, 6, 13)]
+    [2, 24, 120, 20, 10]
+    """
+    if size > 1 and factorial(size) <= ALL_ORDERS:
+        return [np.array(one) for one in permutations(range(size))]
+    return [draw.permutation(size) for _ in range(max(orders, MORE) if size <= FEW else orders)]
 
 
 def _values(
