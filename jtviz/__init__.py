@@ -9,7 +9,7 @@
 
 from . import analysis, demo
 from .capture import HookedTransformer, Trace, from_arrays, hook, load
-from .show import show_attention
+from .show import explain, show_attention, show_gradients
 from .tokens import TokenizerPair, Tokens
 
 __all__ = [
@@ -19,9 +19,11 @@ __all__ = [
     "Trace",
     "analysis",
     "demo",
+    "explain",
     "from_arrays",
     "hook",
     "load",
     "show_attention",
+    "show_gradients",
 ]
 __version__ = "0.1.0"

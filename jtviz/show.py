@@ -5,16 +5,19 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, overload
 
 from .capture import STAGES, HookedTransformer, Trace, hook
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .views import AttentionView
+    from .analysis import Explanation
+    from .capture.inputs import Text
+    from .views import AttentionView, GradientsView
 
-EITHER = "show_attention takes either a model and a text, or trace= of an earlier call."
+EITHER = "{} takes either a model and a text, or trace= of an earlier call."
 
 
 def show_attention(
@@ -100,25 +103,276 @@ def show_attention(
     refuse_unknown(show_attention, {k: v for k, v in settings.items() if k not in SETTINGS}, SETTINGS)
     refuse_other("stage", stage, STAGES)
     refuse_other("mode", mode, MODES)
+    given = {
+        "target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens,
+        "target": target, "output": output,
+    }  # fmt: skip
+    trace = _traced("show_attention", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
+    heads = list(heads) if isinstance(heads, Sequence) else heads
+    choices = {"stage": stage, "layer": layer, "heads": heads, "pinned": pinned, "mode": mode}
+    return AttentionView(trace, spans=spans, **choices, **settings)
+
+
+def show_gradients(
+    model: HookedTransformer | nn.Module | Trace | None = None,
+    text: str | None = None,
+    *,
+    tokenizer: Any = None,
+    target: Any = None,
+    output: str = "logit",
+    against: Any = None,
+    target_text: str | None = None,
+    generate: int | None = None,
+    inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    tokens: Mapping[str, Sequence[str]] | None = None,
+    trace: Trace | None = None,
+    method: str = "integrated_gradients",
+    baseline: str | None = None,
+    n_steps: int = 50,
+    n_samples: int = 25,
+    unit: Any = "token",
+    memory: int | None = None,
+    check: bool = True,
+    progress: bool | None = None,
+    **settings: Any,
+) -> GradientsView:
+    """Show what a prediction rests on: each token shaded by its score, and the scores as bars.
+
+    Parameters
+    ----------
+    model : HookedTransformer or torch.nn.Module
+        Any PyTorch model with attention in it. A `Trace` may stand here too.
+    text : str
+        The sentence.
+    tokenizer : optional
+        Of Hugging Face or of ``tokenizers``; found by itself where the model knows it.
+    target, output : optional
+        What is explained, as in `HookedTransformer.trace`, and on which scale: ``"logit"``, ``"log_prob"``,
+        ``"prob"`` or ``"loss"``. Left out: the likeliest class; every token of a translation or of what was
+        generated, one column each; what the last token of a text predicts. ``output="loss"`` alone is the
+        loss of the whole answer: against a reference with `target_text`.
+    against : optional
+        A second class or token: why `target` rather than this, the difference of the two numbers.
+    target_text : str, optional
+        A given translation or answer, fed teacher-forced.
+    generate : int, optional
+        How many tokens to generate first.
+    inputs, tokens, trace : optional
+        As in `show_attention`. Views of one trace are linked.
+    method : str
+        One of `jtviz.analysis.METHODS`.
+    baseline : str, optional
+        What an absent token is, as in `jtviz.analysis.attribute`.
+    n_steps, n_samples : int
+        Points on a path, and random samples.
+    unit : {"token", "word", "sentence"} or list of (int, int)
+        What ablation and Shapley sampling replace as one, spans of tokens as ``(first, last + 1)``, and what
+        is shaded: tokens, or words where it is ``"word"``.
+    memory : int, optional
+        Bytes that one batch may take beside the model; a gibibyte if left out.
+    check : bool
+        Whether to take the tokens away, those scored highest first, and say how far the scores can be
+        trusted (`jtviz.analysis.trust`). Of several outputs that is the one shown; others when they are.
+    progress : bool, optional
+        Whether to show a bar; where it takes more than two seconds, if left out.
+    **settings
+        ``part``, ``mode`` and ``annotate`` of the view, and ``stage``, ``layer``, ``heads`` and ``pinned``.
+
+    Returns
+    -------
+    GradientsView
+        The strip (``.strip``) and the chart (``.chart``); last in a cell, both are shown.
+
+    Raises
+    ------
+    TypeError
+        For an unknown keyword, or when there is nothing to trace.
+    ValueError
+        For a method, baseline, target or scale that does not exist, or a text that cannot be read.
+
+    Examples
+    --------
+    >>> import jtviz
+    >>> view = jtviz.show_gradients(
+    ...     jtviz.demo.translator(), "I like tea.", target_text="我喜欢茶。", output="loss"
+    ... )
+    >>> [part.score.words for part in view.attributions]
+    ['loss of all']
+    """
+    from .analysis.attribution import MEMORY, How, checked_how, method_named, opened, targets_of
+    from .analysis.attribution.attribute import checked_answer
+    from .capture.target import checked_scale
+    from .views.gradients import gradients_view
+
+    known = ("part", "mode", "annotate", "stage", "layer", "heads", "pinned")
+    refuse_unknown(show_gradients, {k: v for k, v in settings.items() if k not in known}, known)
+    checked_scale(output)
+    memory = MEMORY if memory is None else memory
+    how = How(method_named(method), baseline, n_steps, n_samples, unit=unit, memory=memory)
+    checked_how(how)
+    given = {"target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens}
+    trace = _traced("show_gradients", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
+    shaded = unit if unit == "word" else "token"
+    with opened(trace) as session:
+        checked_answer(session, target_text)
+        wanted = [
+            session.score(one, output, against) for one in targets_of(session.outcome(), target, output)
+        ]
+        return gradients_view(session, wanted, how, progress=progress, check=check, unit=shaded, **settings)
+
+
+@overload
+def explain(
+    model: HookedTransformer | nn.Module, text: list[str] | list[tuple[str, str]], **asked: Any
+) -> list[Explanation]: ...
+@overload
+def explain(model: HookedTransformer | nn.Module, text: Text | None = None, **asked: Any) -> Explanation: ...
+def explain(
+    model: HookedTransformer | nn.Module,
+    text: Text | list[str] | list[tuple[str, str]] | None = None,
+    *,
+    tokenizer: Any = None,
+    task: str | None = None,
+    target: Any = None,
+    against: Any = None,
+    output: str = "logit",
+    context: str | None = None,
+    labels: Sequence[str] | None = None,
+    hypothesis: str | None = None,
+    target_text: str | None = None,
+    generate: int | None = None,
+    image: Any = None,
+    inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    tokens: Mapping[str, Sequence[str]] | None = None,
+    method: str = "integrated_gradients",
+    baseline: str | None = None,
+    n_steps: int = 50,
+    n_samples: int = 25,
+    unit: Any = "token",
+    memory: int | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+    trust: bool = True,
+    **unknown: Any,
+) -> Explanation | list[Explanation]:
+    """Explain what a model predicts: by what it reads, for whatever task it does.
+
+    Parameters
+    ----------
+    model : HookedTransformer, torch.nn.Module or pipeline
+        Any PyTorch model with attention in it.
+    text : str, (str, str) or list
+        What it reads; a tuple of two is read as a pair. A list gives a list of explanations.
+    tokenizer : optional
+        Of Hugging Face or of ``tokenizers``; found by itself where the model knows it. With `image`, the
+        image processor.
+    task : str, optional
+        One of `jtviz.analysis.TASKS`, or what a pipeline of ``transformers`` calls it. Left out, it is told
+        from what the model returns.
+    target : optional
+        What is explained instead of what the model predicts. A class by name or number; a list of them; a
+        token, a row, or ``{"row": 3, "token": "tea"}``, as in `HookedTransformer.trace`. Of an answer in the
+        text, its words or ``(first, last)`` token; of entities a token or ``{"row": 3, "label": "B-PER"}``.
+        A function takes the model's output and returns one number.
+    against : optional
+        A second class, label or token: why `target` rather than this, the difference of the two numbers.
+    output : {"logit", "log_prob", "prob", "loss"}
+        The scale.
+    context : str, optional
+        Where the answer to the question `text` stands.
+    labels, hypothesis : optional
+        Classes to choose from, and the sentence that each is put into, ``"This example is {}."``, for a
+        model of entailment.
+    target_text, generate : optional
+        A given translation or answer, fed teacher-forced; how many tokens to generate first.
+    image : optional
+        ``[channels, rows, columns]`` numbers as the model reads them; any picture, with an image processor.
+    inputs, tokens : optional
+        Arguments of the model's ``forward`` instead of a text, and names of their tokens.
+    method : str
+        One of `jtviz.analysis.METHODS`.
+    baseline : str, optional
+        What an absent token is: ``"pad"``, ``"mask"``, ``"zero"``, ``"mean"``, or a text of one's own with as
+        many tokens. Padding where the model has it, zero otherwise. Special tokens stay.
+    n_steps, n_samples : int
+        Points on a path, and random samples.
+    unit : {"token", "word", "sentence"} or list of (int, int)
+        What ablation and Shapley sampling replace as one.
+    memory : int, optional
+        Bytes that one batch may take beside the model; a gibibyte if left out.
+    seed : int
+        Of what is random.
+    progress : bool, optional
+        Whether to show a bar; of one text where it takes more than two seconds, if left out.
+    trust : bool
+        Whether to compute how far each part can be trusted.
+
+    Returns
+    -------
+    Explanation or list of Explanation
+        Scores in units of `output`. Last in a cell, an explanation is shown, linked with other views of the
+        same text.
+
+    Raises
+    ------
+    TypeError
+        For an unknown keyword.
+    ValueError
+        For a task, target, method or scale that does not exist, a task that cannot be told, or a text that
+        cannot be read.
+
+    Examples
+    --------
+    >>> import jtviz
+    >>> found = jtviz.explain(jtviz.demo.classifier(), "Man, 60. Has crushing chest pain.", trust=False)
+    >>> found.task, found.target.name
+    ('sequence-classification', 'urgent')
+    >>> jtviz.explain(jtviz.demo.translator(), "I like tea.", trust=False).prediction
+    '我喜欢茶。'
+    """
+    from .analysis.attribution import MEMORY, How, checked_how, method_named
+    from .analysis.explain import Request, all_explained, explained, task_named
+    from .capture.target import checked_scale
+
+    refuse_unknown(explain, unknown)
+    checked_scale(output)
+    if task is not None:
+        task = task_named(task).name
+    memory = MEMORY if memory is None else memory
+    how = How(method_named(method), baseline, n_steps, n_samples, unit=unit, memory=memory, seed=seed)
+    checked_how(how)
+    given: list[Any] = text if isinstance(text, list) else [text]
+    texts = given if context is None else [(question, context) for question in given]
+    request = Request(
+        None, target, against, output, target_text, generate, labels, hypothesis, image,
+        tokenizer or getattr(model, "image_processor", None), inputs, tokens,
+    )  # fmt: skip
+    hooked = hook(model, None if image is not None else tokenizer)
+    if isinstance(text, list):
+        return all_explained(hooked, texts, request, how, task=task, trust=trust, progress=progress)
+    request = replace(request, text=texts[0])
+    return explained(hooked, request, how, task=task, trust=trust, progress=progress)
+
+
+def _traced(
+    name: str,
+    given: Mapping[str, Any],
+    *,
+    model: HookedTransformer | nn.Module | Trace | None,
+    text: str | None,
+    tokenizer: Any,
+    trace: Trace | None,
+) -> Trace:
+    """Return the trace that a view is of: the one given, or of a model reading a text."""
     if isinstance(model, Trace):
         model, trace = None, model
     if trace is None:
         if model is None:
-            raise TypeError(EITHER)
-        trace = hook(model, tokenizer).trace(
-            text,
-            target_text=target_text,
-            generate=generate,
-            inputs=inputs,
-            tokens=tokens,
-            target=target,
-            output=output,
-        )
-    elif model is not None or text or inputs:
-        raise TypeError(EITHER)
-    heads = list(heads) if isinstance(heads, Sequence) else heads
-    choices = {"stage": stage, "layer": layer, "heads": heads, "pinned": pinned, "mode": mode}
-    return AttentionView(trace, spans=spans, **choices, **settings)
+            raise TypeError(EITHER.format(name))
+        return hook(model, tokenizer).trace(text, **given)
+    if model is not None or text or given["inputs"]:
+        raise TypeError(EITHER.format(name))
+    return trace
 
 
 def refuse_unknown(

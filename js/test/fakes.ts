@@ -90,6 +90,7 @@ export const SETTINGS: Settings = {
   per: "picture",
   pool: "max",
   show_mask: true,
+  annotate: false,
   panels: [],
 };
 

@@ -6,10 +6,17 @@ import { refine, sift } from "../src/core/refine";
 import { count, shadeOf, tableOf } from "../src/core/scale";
 import { stateOf } from "../src/panels/keep";
 import { find } from "../src/panels/search";
+import { digits } from "../src/parts/figures";
 import { choices, sceneOf } from "./fakes";
 
 const PLAIN = { hidden: null, renormalise: false, keyPlace: null, keyCount: 3, topK: 0, topMass: 1 };
 const rounded = (row: Float32Array): number[] => [...row].map((weight) => Number(weight.toFixed(4)));
+
+// The same table as in tests/unit/test_keep.py: a figure has the digits of the view.
+test("a weight in a cell has two decimals, and nought has none", () => {
+  const said = [0, 0.004, 0.07, -0.306, 0.994, 0.996, 1, 9.94, 12.3].map(digits);
+  expect(said).toEqual(["", "", ".07", "−.31", ".99", "1.0", "1.0", "9.9", "12"]);
+});
 
 describe("refining", () => {
   const rows = Float32Array.from([0.5, 0.3, 0.2, 0.1, 0.1, 0.8]);

@@ -1,10 +1,24 @@
 """From a trace to numbers: pure functions that return small data classes, with no browser in sight."""
 
 from .alignment import Alignment, align
+from .attribution import METHODS, Attribution, Method, attribute, together
+from .explain import TASKS, Explanation, Task
 from .heads import LEAST, MEASURES, FoundHead, HeadMeasures, find_heads, head_measures
 from .products import Products, products
 from .scores import RepeatScores, repeat_scores
 from .through import LONGEST, Relevance, relevance, rollout
+from .trust import (
+    Agreement,
+    Faithfulness,
+    Randomisation,
+    Sensitivity,
+    Trust,
+    agreement,
+    baseline_sensitivity,
+    faithfulness,
+    randomisation,
+    trust,
+)
 from .weighted import WEIGHTINGS, weighted
 from .words import WordAttention, by_words
 
@@ -12,21 +26,39 @@ __all__ = [
     "LEAST",
     "LONGEST",
     "MEASURES",
+    "METHODS",
+    "TASKS",
     "WEIGHTINGS",
+    "Agreement",
     "Alignment",
+    "Attribution",
+    "Explanation",
+    "Faithfulness",
     "FoundHead",
     "HeadMeasures",
+    "Method",
     "Products",
+    "Randomisation",
     "Relevance",
     "RepeatScores",
+    "Sensitivity",
+    "Task",
+    "Trust",
     "WordAttention",
+    "agreement",
     "align",
+    "attribute",
+    "baseline_sensitivity",
     "by_words",
+    "faithfulness",
     "find_heads",
     "head_measures",
     "products",
+    "randomisation",
     "relevance",
     "repeat_scores",
     "rollout",
+    "together",
+    "trust",
     "weighted",
 ]

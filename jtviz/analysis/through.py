@@ -83,13 +83,95 @@ def rollout(trace: Trace, stage: str, layer: int = -1) -> Tensor:
     return rolled
 
 
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """All sides of a text as one, and how each layer mixes them.
+
+    Attributes
+    ----------
+    sides : dict of str to (int, int)
+        Where the tokens of a side are among all tokens.
+    mixes : tuple of Tensor
+        ``[tokens, tokens]`` of each layer, lowest first; a decoder layer with cross attention is two.
+    rolled : Tensor
+        Their product: row *i* is what token *i* of the top comes from. Rows sum to one.
+    """
+
+    sides: dict[str, tuple[int, int]]
+    mixes: tuple[Tensor, ...]
+    rolled: Tensor
+
+    def place(self, side: str, index: int) -> int:
+        """Return where a token of a side is among all."""
+        return self.sides[side][0] + index
+
+    def split(self, row: Tensor) -> dict[str, Tensor]:
+        """Cut one number a token into sides."""
+        return {side: row[start:stop] for side, (start, stop) in self.sides.items()}
+
+
+def joint_rollout(trace: Trace) -> Joint:
+    """Follow attention down to the input, from the decoder through cross attention into the encoder.
+
+    Abnar & Zuidema 2020, section 3, for two sides: a layer of cross attention mixes half of what the
+    decoder has (the residual stream) with half of what it looks at in the encoder.
+
+    Parameters
+    ----------
+    trace : Trace
+        Of any model.
+
+    Returns
+    -------
+    Joint
+        For a model of one side, ``rolled`` is `rollout` of its last layer.
+
+    Raises
+    ------
+    JtvizError
+        If the text is longer than `LONGEST` tokens.
+
+    Examples
+    --------
+    >>> import jtviz
+    >>> joint = joint_rollout(jtviz.hook(jtviz.demo.translator()).trace("I like tea."))
+    >>> joint.rolled.sum(-1).min() > 0.9999
+    tensor(True)
+    """
+    _not_too_long(trace)
+    sides: dict[str, tuple[int, int]] = {}
+    count = 0
+    for side, tokens in trace.tokens.items():
+        sides[side] = (count, count + len(tokens))
+        count += len(tokens)
+    identity = torch.eye(count, device=trace.sites[0].kept[0].device)
+
+    def mix(stage: str, layer: int) -> Tensor:
+        rows, cols = slice(*sides[trace.query_side(stage)]), slice(*sides[trace.key_side(stage)])
+        mixed = identity.clone()
+        mixed[rows, cols] += trace.attention(stage, layer=layer).mean(0)
+        return mixed / mixed.sum(-1, keepdim=True)
+
+    order = [("encoder", layer) for layer in range(trace.layers("encoder") if "encoder" in sides else 0)]
+    for layer in range(trace.layers("decoder") if "decoder" in trace.stages else 0):
+        order.append(("decoder", layer))
+        if "cross" in trace.stages and layer < trace.layers("cross"):
+            order.append(("cross", layer))
+    mixes = tuple(mix(stage, layer) for stage, layer in order)
+    rolled = identity
+    for mixed in mixes:
+        rolled = mixed @ rolled
+    return Joint(sides, mixes, rolled)
+
+
 def relevance(trace: Trace) -> Relevance:
     """Follow what a target rests on through self and cross attention (Chefer et al. 2021).
 
     Each layer adds the positive part of attention times its gradient, averaged over heads (equation 5): to
     the relevance of its own side (6) and of the other side through it (7), and in cross attention to that
     of the other side with both made to sum to one beside the residual stream (8, 9, 10). No side attends
-    back from the encoder, so that equation 11 adds nothing.
+    back from the encoder, so that equation 11 adds nothing. Of a loss, the gradient is that of minus the
+    loss, so that what is positive supports the target on every scale.
 
     Parameters
     ----------
@@ -153,6 +235,9 @@ def _identity(trace: Trace, stage: str) -> Tensor:
 def _gain(trace: Trace, stage: str, layer: int) -> Tensor:
     """Return what a layer adds, ``[queries, keys]`` (equation 5)."""
     gradient = trace.gradient(stage, layer=layer)
+    if trace.target is not None and trace.target.output == "loss":
+        # What raises a loss speaks against the target, and is not what the prediction rests on.
+        gradient = gradient.neg_()
     return gradient.mul_(trace.attention(stage, layer=layer)).clamp_(min=0).mean(0)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from .chance import kept
+
 _BY_KERNEL = ("flash", "flex", "paged")
 
 
@@ -36,7 +38,7 @@ def as_found(model: nn.Module, *, gradients: bool = False, is_compiled: bool = F
     """
     notes: list[str] = []
     with ExitStack() as stack:
-        stack.enter_context(_random_state(model))
+        stack.enter_context(kept(model))
         stack.enter_context(_evaluation(model))
         if gradients:
             stack.enter_context(torch.inference_mode(mode=False))
@@ -61,13 +63,6 @@ def _evaluation(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-@contextmanager
-def _random_state(model: nn.Module) -> Iterator[None]:
-    devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
-    with torch.random.fork_rng(devices=devices):
-        yield
 
 
 @contextmanager

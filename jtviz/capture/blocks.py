@@ -82,7 +82,7 @@ def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1, exa
     SiteRefusedError
         If the stream was changed in place since.
     """
-    calls = _one_call_each(sites)
+    calls = one_call_each(sites)
     if calls is None:
         raise JtvizError(
             f"the residual stream of the {stage} was not found: its blocks are not numbered children."
@@ -102,7 +102,8 @@ def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1, exa
     return torch.stack([row.to(rows[0].device) for row in rows]).float()
 
 
-def _one_call_each(sites: Sequence[Site]) -> list[BlockCall] | None:
+def one_call_each(sites: Sequence[Site]) -> list[BlockCall] | None:
+    """Return the block of each site: the outermost with one call for each, None if there is none."""
     for depth in range(min((len(site.blocks) for site in sites), default=0)):
         calls = [site.blocks[depth] for site in sites]
         if len({id(call) for call in calls}) == len(calls):

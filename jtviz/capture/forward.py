@@ -19,6 +19,7 @@ from .errors import JtvizError, NoAttentionError, OutOfRangeError
 from .flow import tensors
 from .inputs import UNREAD, Prepared, last_read, vocabulary
 from .kernels import exactly
+from .patches import patches_of
 from .placing import keep_together
 from .record import Recorder
 from .stages import SideName, match_lengths, sort_into_stages
@@ -102,6 +103,7 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
     by_stage = sort_into_stages(recorder.sites, decoder=_says_decoder(model))
     lengths = match_lengths(by_stage)
     rows = lengths.get("decoder", lengths.get("encoder", 0))
+    prepared.patches = patches_of(model, [args, kwargs], lengths.get("encoder", 0))
     logits = _logits(output, vocabulary(tokenizer, model), rows, asked.example)
     target = None
     following = prepared.following_ids
@@ -168,6 +170,8 @@ def _tokens(prepared: Prepared, lengths: dict[SideName, int]) -> dict[str, Token
 
 def _named(prepared: Prepared, side: SideName, found: Tokens | None, length: int) -> Tokens:
     named = prepared.names.get(side, found)
+    if named is None and side == "encoder" and prepared.patches is not None:
+        return prepared.patches.names()
     if named is None:
         return Tokens.positions(length)
     if len(named) != length:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,9 +20,18 @@ from .classes import checked_classes, probabilities
 from .errors import JtvizError
 from .forward import Asked, run
 from .generation import generate_ids
-from .inputs import checked_text, encode, forward_arguments, prepare_inputs, prepare_text
+from .inputs import (
+    Text,
+    checked_text,
+    checked_texts,
+    encode,
+    forward_arguments,
+    prepare_inputs,
+    prepare_text,
+)
 from .memory import Memory, contents, fingerprint
 from .part import is_int
+from .reading import Reading
 from .structure import device_of, is_encoder_decoder
 from .target import TargetLike, checked_output
 from .trace import Trace
@@ -152,7 +161,7 @@ class HookedTransformer:
 
     def trace(
         self,
-        text: str | None = None,
+        text: Text | None = None,
         *,
         target_text: str | None = None,
         inputs: Mapping[str, Any] | Sequence[Any] | Tensor | np.ndarray | None = None,
@@ -167,8 +176,9 @@ class HookedTransformer:
 
         Parameters
         ----------
-        text : str, optional
-            The sentence. An encoder-decoder generates its answer first, then reads it teacher-forced.
+        text : str or (str, str), optional
+            The sentence, or a pair that is read together. An encoder-decoder generates its answer first, then
+            reads it teacher-forced.
         target_text : str, optional
             The answer to read teacher-forced instead of a generated one.
         inputs : dict, tuple, array or list of int, optional
@@ -241,24 +251,47 @@ class HookedTransformer:
         )
         if generate is not None and (not is_int(generate) or generate < 0):
             raise JtvizError(f"generate= is a number of tokens, not {generate!r}.")
-        for name, given in (("text", text), ("target_text", target_text)):
-            if given is not None:
-                checked_text(given, name)
+        if text is not None:
+            checked_texts(text)
+        if target_text is not None:
+            checked_text(target_text, "target_text")
         with self.memory.lock:
-            wanted = (contents(target), asked.output, gradients, asked.pattern_limit, asked.keep_on, example)
-            request = (text, target_text, contents(inputs), contents(tokens), generate, wanted)
-            key = (fingerprint(self.model), id(self._tokenizer), request)
+            wanted = (contents(target), asked.output, gradients, asked.pattern_limit, asked.keep_on)
+            request = (text, target_text, contents(inputs), contents(tokens), generate, example)
+
+            def keys() -> tuple[tuple[Hashable, ...], Hashable]:
+                of_reading = (fingerprint(self.model), id(self._tokenizer), request)
+                return of_reading, (of_reading, wanted)
+
+            of_reading, key = keys()
             known = self.memory.find(key)
             if known is None:
+                reading = self.memory.find_reading(of_reading)
                 with as_found(self.model, gradients=gradients, is_compiled=self.is_compiled) as notes:
-                    # Generating is not differentiated.
-                    with torch.no_grad():
-                        if text is None:
-                            prepared = prepare_inputs(self.model, self._attached(), inputs, tokens, example)
-                        else:
-                            prepared = prepare_text(self.model, self.tokenizer, text, target_text, generate)
+                    if reading is None:
+                        # Generating is not differentiated.
+                        with torch.no_grad():
+                            if text is None:
+                                prepared = prepare_inputs(
+                                    self.model, self._attached(), inputs, tokens, example
+                                )
+                            else:
+                                prepared = prepare_text(
+                                    self.model, self.tokenizer, text, target_text, generate
+                                )
+                    else:
+                        prepared = reading.prepared
                     known = run(self.model, self._attached(), prepared, asked, notes)
-                key = (fingerprint(self.model), id(self._tokenizer), request)
+                of_reading, key = keys()
+                known.reading = reading or Reading(
+                    self.model,
+                    self._attached(),
+                    prepared,
+                    self.memory.lock,
+                    of_reading[0],
+                    is_compiled=self.is_compiled,
+                )
+                self.memory.keep_reading(of_reading, known.reading)
                 self.memory.keep(key, known)
             return known
 

@@ -19,10 +19,15 @@ from .errors import JtvizError, OutOfRangeError
 from .flow import tensors
 from .generation import decoder_begin, generate_ids
 from .part import is_int
+from .patches import Patches
 from .structure import accepts, device_of, is_encoder_decoder, is_hugging_face, longest, parameters
 
 UNREAD = -100
 """Stands for the id of a token of padding, as in the labels of `transformers`."""
+
+
+Text = str | tuple[str, str]
+"""A text, or a pair of texts that are read together, such as a question and where its answer stands."""
 
 
 @dataclass
@@ -47,6 +52,10 @@ class Prepared:
         The first row that predicts a token of an answer; None where a text is only read.
     names : mapping
         The reader's own names for the tokens of each side.
+    ids : mapping
+        The token ids among the arguments, by ``"source"`` and ``"target"``.
+    patches : Patches or None
+        How a picture among the arguments is cut into tokens, known once it was read.
     """
 
     args: tuple[Any, ...] = ()
@@ -59,12 +68,14 @@ class Prepared:
     batch: int | None = None
     answer: int | None = None
     names: Mapping[str, Tokens] = field(default_factory=dict)
+    ids: dict[str, Tensor] = field(default_factory=dict)
+    patches: Patches | None = None
 
 
 def prepare_text(
-    model: nn.Module, tokenizer: Any, text: str, target_text: str | None, generate: int | None
+    model: nn.Module, tokenizer: Any, text: Text, target_text: str | None, generate: int | None
 ) -> Prepared:
-    """Turn a text into one forward pass.
+    """Turn a text, or a pair of texts, into one forward pass.
 
     Raises
     ------
@@ -73,7 +84,9 @@ def prepare_text(
     """
     if is_encoder_decoder(model):
         return _two_sides(model, tokenizer, text, target_text, generate)
-    whole = text if target_text is None else text + target_text
+    if isinstance(text, tuple) and target_text is not None:
+        raise JtvizError("a pair of texts has no target_text= in a model of one side: give one text.")
+    whole = text if target_text is None or isinstance(text, tuple) else text + target_text
     tokens = encode(model, tokenizer, whole, "encoder")
     kwargs = forward_arguments(model, tokenizer, whole, tokens)
     answer = None
@@ -98,6 +111,13 @@ def last_read(read: Sequence[bool] | None, rows: int) -> int:
     return max((i for i, is_read in enumerate(read or ()) if is_read), default=rows - 1)
 
 
+def checked_texts(text: object) -> Text:
+    """Return a text or a pair of them that have something in them; raise if they have not."""
+    if isinstance(text, tuple) and len(text) == 2:
+        return checked_text(text[0], "the first text"), checked_text(text[1], "the second text")
+    return checked_text(text, "text")
+
+
 def checked_text(text: object, name: str) -> str:
     """Return a text that has something in it; raise if it has not."""
     if not isinstance(text, str):
@@ -109,7 +129,7 @@ def checked_text(text: object, name: str) -> str:
     return text
 
 
-def encode(model: nn.Module, tokenizer: Any, text: str, side: str) -> Tokens:
+def encode(model: nn.Module, tokenizer: Any, text: Text, side: str) -> Tokens:
     """Cut a text into tokens, and check that an encoder (or a model of one side) can read so many."""
     tokens = Tokens.encode(tokenizer, text, "source" if side == "encoder" else "target")
     if not len(tokens):
@@ -126,7 +146,7 @@ def _fits(model: nn.Module, side: str, what: str, count: int) -> None:
 
 
 def _two_sides(
-    model: nn.Module, tokenizer: Any, text: str, target_text: str | None, generate: int | None
+    model: nn.Module, tokenizer: Any, text: Text, target_text: str | None, generate: int | None
 ) -> Prepared:
     source = encode(model, tokenizer, text, "encoder")
     kwargs = forward_arguments(model, tokenizer, text, source)
@@ -152,14 +172,16 @@ def _two_sides(
     return _placed(model, prepared)
 
 
-def forward_arguments(model: nn.Module, tokenizer: Any, text: str | None, tokens: Tokens) -> dict[str, Any]:
+def forward_arguments(model: nn.Module, tokenizer: Any, text: Text | None, tokens: Tokens) -> dict[str, Any]:
     """Return the keyword arguments for one text: ids, and what else the tokenizer makes for the model."""
     ids = torch.tensor([tokens.ids])
     if not is_hugging_face(model):
         return {next(iter(parameters(model))): ids}
     made = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if text is not None and callable(tokenizer) and hasattr(tokenizer, "convert_ids_to_tokens"):
-        made |= {name: torch.as_tensor([value]) for name, value in tokenizer(text).items()}
+        # A list of two would be a batch.
+        texts = text if isinstance(text, tuple) else (text,)
+        made |= {name: torch.as_tensor([value]) for name, value in tokenizer(*texts).items()}
     return {name: value for name, value in made.items() if accepts(model, name)}
 
 
@@ -168,9 +190,17 @@ def _placed(model: nn.Module, prepared: Prepared) -> Prepared:
     prepared.batch = 1
     device = device_of(model)
     prepared.kwargs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in prepared.kwargs.items()}
+    prepared.ids = _ids_of_sides(model, prepared.kwargs)
     if is_hugging_face(model) and accepts(model, "use_cache"):
         prepared.kwargs["use_cache"] = False
     return prepared
+
+
+def _ids_of_sides(model: nn.Module, kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the ids of a text's one side or two among the arguments that were made for it."""
+    names = ["input_ids", "decoder_input_ids"] if is_hugging_face(model) else list(parameters(model))[:2]
+    sides = zip(("source", "target"), names, strict=False)
+    return {side: kwargs[name] for side, name in sides if _are_ids(kwargs.get(name))}
 
 
 def prepare_inputs(
@@ -240,6 +270,7 @@ def prepare_inputs(
         read = prepared.target if two else prepared.source
         prepared.following = None if read is None else read[1:]
     ids = target if two else source
+    prepared.ids = {"source": source} | ({} if target is None else {"target": target})
     prepared.answer = 0 if two else None
     prepared.batch = len(source) if source.ndim > 1 else None
     if ids is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from .blocks import one_call_each
 from .check import Check, Checks
 from .errors import JtvizError, OutOfRangeError
 from .part import is_int
@@ -20,6 +21,7 @@ from .stages import STAGES, SideName, Stage, as_stage, key_side, query_side
 
 if TYPE_CHECKING:
     from ..tokens import Tokens
+    from .reading import Reading
     from .site import Site
     from .target import Target
     from .weights import Weight
@@ -37,6 +39,7 @@ class Layout:
     chances: tuple[float | None, ...] | None = None
     target: Target | None = None
     unembedding_weight: Weight | None = None
+    reading: Reading | None = None
 
     def __repr__(self) -> str:
         """Say what there is to look at."""
@@ -131,6 +134,19 @@ class Layout:
             if tensor is not None
         }
         return sum(storages.values())
+
+    def block_paths(self, side: str) -> tuple[str, ...]:
+        """Return the module path of each block of a side, in the order they ran.
+
+        Raises
+        ------
+        JtvizError
+            If its blocks are not numbered children with one attention call each.
+        """
+        calls = one_call_each(self._stage(side))
+        if calls is None:
+            raise JtvizError(f"the blocks of the {side} were not found: they are not numbered children.")
+        return tuple(call.path for call in calls)
 
     def _stage(self, stage: str) -> Sequence[Site]:
         if stage not in self.by_stage:

@@ -12,15 +12,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ..tokens import Tokens
 from .change import version
 
 if TYPE_CHECKING:
+    from .reading import Reading
     from .trace import Trace
 
 _TRACES = 8
@@ -36,6 +39,15 @@ class Memory:
         self.lock = lock or threading.RLock()
         self.tokenizer: Any = None
         self._traces: OrderedDict[Hashable, Trace] = OrderedDict()
+        self._readings: WeakValueDictionary[Hashable, Reading] = WeakValueDictionary()
+
+    def find_reading(self, key: Hashable) -> Reading | None:
+        """Return what was read for a key, if a trace of it is still somewhere."""
+        return self._readings.get(key)
+
+    def keep_reading(self, key: Hashable, reading: Reading) -> None:
+        """Keep what was read for as long as somebody has a trace of it."""
+        self._readings[key] = reading
 
     def find(self, key: Hashable) -> Trace | None:
         """Return the trace made for a key, if it is still here."""
@@ -62,7 +74,7 @@ def fingerprint(model: nn.Module) -> Hashable:
     weights: list[tuple[int, int, int]] = []
     settings: list[tuple[str, object]] = []
     hooks: list[int] = []
-    numbers: list[float] = []
+    numbers: list[Hashable] = []
     for module in model.modules():
         for name, value in vars(module).items():
             if name in _OF_TORCH:
@@ -71,7 +83,8 @@ def fingerprint(model: nn.Module) -> Hashable:
                 held = [t for t in value.values() if t is not None]
                 weights += [(_serial(t), t.data_ptr(), version(t)) for t in held]
                 # Fused optimisers do not count what they change: one number of each weight tells.
-                numbers += [float(t.detach()[(0,) * t.ndim]) for t in held if t.numel() and not t.is_meta]
+                first = [float(t.detach()[(0,) * t.ndim]) for t in held if t.numel() and not t.is_meta]
+                numbers += map(_stable, first)
             elif name in {"_forward_hooks", "_forward_pre_hooks"}:  # torch has no public list of hooks
                 hooks += value
             elif isinstance(value, Tensor):
@@ -101,12 +114,17 @@ def _serial(tensor: Tensor) -> int:
 def _setting(value: object) -> Hashable | None:
     """Return a setting of a module, if it is plain: a number, a word, or a list or table of those."""
     if isinstance(value, _PLAIN):
-        return value
+        return _stable(value)
     if isinstance(value, dict):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple | set | frozenset) and all(isinstance(part, _PLAIN) for part in value):
-        return tuple(value)
+        return tuple(map(_stable, value))
     return None
+
+
+def _stable(value: Hashable) -> Hashable:
+    """Return a number that equals itself: NaN does not, and has another hash each time."""
+    return "NaN" if value != value else value  # noqa: PLR0124 - only NaN is not itself
 
 
 def contents(value: Any) -> Hashable:
@@ -116,6 +134,8 @@ def contents(value: Any) -> Hashable:
         data = flat.view(torch.uint8) if flat.ndim else flat[None].view(torch.uint8)
         digest = hashlib.blake2b(data.numpy().tobytes(), digest_size=16).digest()
         return (str(value.dtype), tuple(value.shape), str(value.device), digest)
+    if isinstance(value, Tokens):
+        return value
     if isinstance(value, Mapping):
         return tuple((name, contents(part)) for name, part in value.items())
     if isinstance(value, list | tuple):

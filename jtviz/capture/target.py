@@ -223,7 +223,7 @@ class Outcome:
         if all(i == UNREAD for i in known):
             raise JtvizError("output='loss' without target= needs a text whose tokens follow each other.")
         wanted = torch.tensor(known, device=logits.device)
-        number = F.cross_entropy(logits[first : first + len(known)].float(), wanted, ignore_index=UNREAD)
+        number = F.cross_entropy(precise(logits[first : first + len(known)]), wanted, ignore_index=UNREAD)
         return Target("all", None, None, "loss", number.item()), number
 
 
@@ -241,9 +241,22 @@ def checked_output(output: str | None) -> str | None:
     return output
 
 
+def checked_scale(output: str) -> str:
+    """Return the scale of what is explained, which there has to be."""
+    if output is None:
+        raise JtvizError(f"output= is one of {', '.join(map(repr, OUTPUTS))}, not None.")
+    checked_output(output)
+    return output
+
+
+def precise(values: Tensor) -> Tensor:
+    """Return numbers in single precision, or in double where they are: rounding hides what a sum is off."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def _scaled(logits: Tensor, index: int, output: str) -> Tensor:
     """Return one number of ``[classes]`` or ``[vocabulary]`` logits on a scale."""
     if output == "logit":
-        return logits[index].float()
-    log_prob = logits.float().log_softmax(-1)[index]
+        return precise(logits[index])
+    log_prob = precise(logits).log_softmax(-1)[index]
     return {"log_prob": log_prob, "prob": log_prob.exp(), "loss": -log_prob}[output]

@@ -48,6 +48,9 @@ class Trace(Layout):
         ``trace.tokens["decoder"].probability``.
     target : Target or None
         What was differentiated, its scale and its value; None in a trace without gradients.
+    reading : Reading or None
+        What was read, ready to be read again: the same object for all traces of one request, whatever
+        their targets; None where the trace was loaded or made from arrays.
 
     Examples
     --------

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Side = Literal["source", "target"]
 
+JOINT = "\n"
+"""Stands between the two texts of a pair, where they are read as one sentence."""
+
 
 @dataclass(frozen=True, eq=False)
 class TokenizerPair:
@@ -51,8 +54,11 @@ class Codec(Protocol):
     def unknown(self) -> int | None:
         """Id of the token that stands for text without one of its own; None if there is none."""
 
-    def encode(self, text: str) -> tuple[list[int], list[Span] | None]:
-        """Return token ids, and the characters of each in the text where the tokenizer tells."""
+    def encode(self, text: str, second: str | None = None) -> tuple[list[int], list[Span] | None]:
+        """Return token ids, and the characters of each in the text where the tokenizer tells.
+
+        Of a pair, in ``text + JOINT + second``.
+        """
 
     def number(self, piece: str) -> int | None:
         """Return the id of a token, given the vocabulary's spelling; None if there is none."""
@@ -115,10 +121,10 @@ class RustCodec:
         found: int | None = self.tokenizer.token_to_id(piece)
         return found
 
-    def encode(self, text: str) -> tuple[list[int], list[Span] | None]:
+    def encode(self, text: str, second: str | None = None) -> tuple[list[int], list[Span] | None]:
         """Return token ids and the characters of each."""
-        encoding = self.tokenizer.encode(text)
-        return list(encoding.ids), list(encoding.offsets)
+        encoding = self.tokenizer.encode(text, second)
+        return list(encoding.ids), _in_joint(text, encoding.offsets, encoding.sequence_ids)
 
     def piece(self, token: int) -> str:
         """Return the vocabulary's spelling of a token id."""
@@ -171,12 +177,15 @@ class HuggingFaceCodec:
         # What is not there comes back as the unknown token.
         return found if found is not None and self.piece(found) == piece else None
 
-    def encode(self, text: str) -> tuple[list[int], list[Span] | None]:
+    def encode(self, text: str, second: str | None = None) -> tuple[list[int], list[Span] | None]:
         """Return token ids, and the characters of each where the tokenizer is a fast one."""
         given = {"text": text} if self.side == "source" else {"text_target": text}
+        if second is not None:
+            given["text_pair"] = second
         if getattr(self.tokenizer, "is_fast", False):
             encoding = self.tokenizer(**given, return_offsets_mapping=True)
-            return list(encoding["input_ids"]), [(int(a), int(b)) for a, b in encoding["offset_mapping"]]
+            found = _in_joint(text, encoding["offset_mapping"], encoding.sequence_ids(0))
+            return list(encoding["input_ids"]), found
         return list(self.tokenizer(**given)["input_ids"]), None
 
     @cached_property
@@ -195,6 +204,12 @@ class HuggingFaceCodec:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids, without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+
+def _in_joint(text: str, offsets: Sequence[Span], parts: Sequence[int | None]) -> list[Span]:
+    """Return the characters of each token in the two texts of a pair together."""
+    shifts = [len(text) + len(JOINT) if part == 1 else 0 for part in parts]
+    return [(int(a) + shift, int(b) + shift) for (a, b), shift in zip(offsets, shifts, strict=True)]
 
 
 def _special_ids(added: Any) -> frozenset[int]:

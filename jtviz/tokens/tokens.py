@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from .codec import Codec, Side, codec
+from .codec import JOINT, Codec, Side, codec
 from .pieces import Span, assemble, guess_scheme, piece_bytes, readable, trim, word_numbers
 
 _SPECIAL = re.compile(
@@ -114,7 +114,7 @@ class Tokens(Sequence[str]):
         return cls._of(sentence, spans, pieces, special, ids)
 
     @classmethod
-    def encode(cls, tokenizer: Any, text: str, side: Side = "source") -> Tokens:
+    def encode(cls, tokenizer: Any, text: str | tuple[str, str], side: Side = "source") -> Tokens:
         """Cut a text into tokens, with the special tokens the tokenizer adds.
 
         Spans are the tokenizer's own offsets; a slow tokenizer has none, then its pieces are looked
@@ -124,13 +124,15 @@ class Tokens(Sequence[str]):
         ----------
         tokenizer : object
             A Hugging Face tokenizer, a `tokenizers.Tokenizer` or a `TokenizerPair`.
-        text : str
-            The sentence.
+        text : str or (str, str)
+            The sentence; of a pair, the tokenizer puts what it puts between two, and `sentence` has them on
+            two lines.
         side : {"source", "target"}
             Whose vocabulary, where the two sides of a model have different ones.
         """
         reader = codec(tokenizer, side)
-        ids, offsets = reader.encode(text)
+        ids, offsets = reader.encode(text) if isinstance(text, str) else reader.encode(*text)
+        text = text if isinstance(text, str) else JOINT.join(text)
         pieces = [reader.piece(i) for i in ids]
         # An unknown token is special to the tokenizer, but it stands for text that the reader wrote.
         known = [i in reader.special for i in ids]
@@ -142,7 +144,9 @@ class Tokens(Sequence[str]):
             None if _only_a_mark(piece, text, span, reader) else trim(text, span)
             for piece, span in zip(pieces, offsets, strict=True)
         )
-        special = tuple(k and span is None for k, span in zip(known, spans, strict=True))
+        special = tuple(
+            k and (span is None or i != reader.unknown) for k, span, i in zip(known, spans, ids, strict=True)
+        )
         return cls._of(text, spans, pieces, special, ids)
 
     @classmethod

@@ -1,7 +1,9 @@
 """Widgets that draw one result each and share one `Selection` a trace."""
 
 from .attention import AttentionView
+from .attribution import AttributionView
+from .gradients import GradientsView
 from .selection import Selection
 from .settings import MODES, SETTINGS
 
-__all__ = ["MODES", "SETTINGS", "AttentionView", "Selection"]
+__all__ = ["MODES", "SETTINGS", "AttentionView", "AttributionView", "GradientsView", "Selection"]

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import ipywidgets
 import traitlets as t
 
@@ -20,7 +19,7 @@ from . import keep, numbers
 from .bundle import bundle
 from .describe import Spans, describe
 from .frozen import Frozen, freeze
-from .selection import UNPINNED, Selection, selection_of
+from .linked import SHARED, Linked
 from .settings import SETTINGS, Settings
 from .shown import Choice, Shown
 from .snapshot import snapshot
@@ -30,10 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-SHARED = ("stage", "layer", "heads", "pinned")
 
-
-class AttentionView(Settings, anywidget.AnyWidget):
+class AttentionView(Settings, Linked):
     """Attention of one trace as links, as a matrix and over the text.
 
     Parameters
@@ -61,9 +58,6 @@ class AttentionView(Settings, anywidget.AnyWidget):
 
     _esm = bundle("attention")
 
-    selection = anywidget.WidgetTrait().tag(sync=True)
-    """The Selection that this view reads and writes."""
-
     meta = t.Dict().tag(sync=True)
     """Stages, layers, heads and tokens of the trace, as the front end needs them."""
 
@@ -71,44 +65,17 @@ class AttentionView(Settings, anywidget.AnyWidget):
     """What the first picture is drawn from, at most `jtviz.views.snapshot.LIMIT` bytes: it is there before
     the kernel answers, and in a saved notebook."""
 
-    stage = t.Unicode().tag(sync=True, echo_update=False)
-    """The stage shown: ``"encoder"``, ``"decoder"`` or ``"cross"``."""
-
-    layer = t.Int(0).tag(sync=True, echo_update=False)
-    """The layer shown, counted from 0."""
-
-    heads = t.List(t.Int()).tag(sync=True, echo_update=False)
-    """The heads shown, counted from 0."""
-
-    pinned = t.Dict(UNPINNED).tag(sync=True, echo_update=False)
-    """Index of the pinned token on each side, ``{"query": 3, "key": None}``."""
-
     def __init__(self, trace: Trace, *, spans: Spans | None = None, **choices: Any) -> None:
-        self.trace = trace
         self._server = TileServer(trace, self._send_later)
         meta = describe(trace, spans)
-        shared = selection_of(trace)
-        choices = {name: value for name, value in choices.items() if value is not None}
-        before = {name: getattr(shared, name) for name in SHARED}
-        try:
-            # In this order, since a layer is checked against the stage, and heads against the layer.
-            for name in SHARED:
-                if name in choices:
-                    shared.set_trait(name, choices.pop(name))
-            state = {name: getattr(shared, name) for name in SHARED}
-            first = snapshot(self._server, {**state, **choices})
-            super().__init__(selection=shared, meta=meta, snapshot=first, **state, **choices)
-        except t.TraitError:
-            for name, value in before.items():
-                shared.set_trait(name, value)
-            raise
-        shared.observe(self._follow, SHARED)
-        self.observe(self._lead, SHARED)
-        self.on_msg(self._on_message)
+        given = {name: value for name, value in choices.items() if value is not None}
+        own = {name: value for name, value in given.items() if name not in SHARED}
 
-    @t.validate("stage", "layer", "heads", "pinned")
-    def _valid(self, proposal: dict[str, Any]) -> Any:
-        return selection_of(self.trace).check(proposal["trait"].name, proposal["value"])
+        def traits(state: dict[str, Any]) -> dict[str, Any]:
+            return {"meta": meta, "snapshot": snapshot(self._server, {**state, **own}), **own}
+
+        self._begin(trace, given, traits)
+        self.on_msg(self._on_message)
 
     def __repr__(self) -> str:
         """Say in one line what is shown: a saved notebook has this where the widget was."""
@@ -279,19 +246,7 @@ class AttentionView(Settings, anywidget.AnyWidget):
     def close(self) -> None:
         """Close the widget, and no longer follow the Selection."""
         self._server.cancel()
-        # Python closes once more what it forgets.
-        if isinstance(self.selection, Selection) and self.comm is not None:
-            self.selection.unobserve(self._follow, SHARED)
         super().close()
-
-    def _follow(self, _: dict[str, Any]) -> None:
-        shared = selection_of(self.trace)
-        with self.hold_trait_notifications():  # an observer sees all of a choice or nothing of it
-            for name in SHARED:
-                self.set_trait(name, getattr(shared, name))
-
-    def _lead(self, change: dict[str, Any]) -> None:
-        selection_of(self.trace).set_trait(change["name"], change["new"])
 
     def _on_message(self, _: ipywidgets.Widget, message: Any, __: list[memoryview]) -> None:
         if not isinstance(message, dict):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +39,9 @@ def save(
 ) -> None:
     """Do what `AttentionView.save` promises."""
     path = Path(path)
-    _refuse(path, theme, scale)
+    refuse(path, theme, scale)
     pointed = view.selection.check("pinned", hovered)
-    _write(path, _made(view, path.suffix.lower(), theme=theme, scale=scale, hovered=pointed, budget=budget))
+    write(path, _made(view, path.suffix.lower(), theme=theme, scale=scale, hovered=pointed, budget=budget))
 
 
 def answer(view: AttentionView, message: Mapping[str, Any]) -> Reply | None:
@@ -74,8 +74,13 @@ def picture(view: AttentionView) -> str | None:
 
 def with_picture(view: AttentionView, bundle: Any) -> Any:
     """Add a picture to what ipywidgets returns for a cell's output: a dict, or a dict and its metadata."""
+    return with_image(bundle, picture(view))
+
+
+def with_image(bundle: Any, png: str | None) -> Any:
+    """Add a PNG in base64 to a cell's output, where there is one."""
     data = bundle[0] if isinstance(bundle, tuple) else bundle
-    if isinstance(data, dict) and (png := picture(view)) is not None:
+    if isinstance(data, dict) and png is not None:
         data["image/png"] = png
     return bundle
 
@@ -99,10 +104,11 @@ def _made(
     return as_svg(look).encode() if ending == ".svg" else as_png(look, scale)
 
 
-def _refuse(path: Path, theme: str, scale: float) -> None:
+def refuse(path: Path, theme: str, scale: float, endings: Sequence[str] = tuple(TYPES)) -> None:
+    """Raise if nothing can be saved as this."""
     from .figures import THEMES
 
-    _refuse_ending(path.suffix.lower(), path.name)
+    _refuse_ending(path.suffix.lower(), path.name, endings)
     if path.is_dir() or not path.parent.is_dir():
         raise JtvizError(f"a view cannot be saved as {path}: name a file in a folder that is there.")
     if theme not in THEMES:
@@ -111,12 +117,13 @@ def _refuse(path: Path, theme: str, scale: float) -> None:
         raise JtvizError(f"scale is a number up to {LARGEST_SCALE}, not {scale!r}.")
 
 
-def _refuse_ending(ending: str, name: str) -> None:
-    if ending not in TYPES:
-        raise JtvizError(f"a view is saved as {', '.join(TYPES)}, not as {name!r}: choose an ending.")
+def _refuse_ending(ending: str, name: str, endings: Sequence[str] = tuple(TYPES)) -> None:
+    if ending not in endings:
+        raise JtvizError(f"a view is saved as {', '.join(endings)}, not as {name!r}: choose an ending.")
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         beside.write_bytes(data)

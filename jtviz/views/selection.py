@@ -160,11 +160,15 @@ class Selection(anywidget.AnyWidget):
         self.heads = list(range(count)) if everything else kept
 
 
-_selections: WeakKeyDictionary[Trace, Selection] = WeakKeyDictionary()
+_selections: WeakKeyDictionary[object, Selection] = WeakKeyDictionary()
 
 
 def selection_of(trace: Trace) -> Selection:
-    """Return the one Selection of a trace, made when it is needed."""
-    if trace not in _selections or _selections[trace].comm is None:  # closed, with all widgets
-        _selections[trace] = Selection(trace)
-    return _selections[trace]
+    """Return the one Selection of a trace, made when it is needed.
+
+    Traces of one request that differ in what is differentiated only share it.
+    """
+    of = trace.reading or trace
+    if of not in _selections or _selections[of].comm is None:  # closed, with all widgets
+        _selections[of] = Selection(trace)
+    return _selections[of]

@@ -84,6 +84,9 @@ class Settings(t.HasTraits):
     show_mask = _setting(t.Bool(default_value=True))
     """Whether the matrix marks where a query cannot look, as opposed to looking at nothing."""
 
+    annotate = _setting(t.Bool(default_value=False))
+    """Whether the matrix has its weights written into the cells, where these are large enough."""
+
     panels = _setting(t.List(t.Enum(PANELS)))
     """Which panels are open: of ``"overview"``, ``"weights"``, ``"table"``, ``"products"``,
     ``"generated"``, ``"alignment"`` and ``"keep"``."""

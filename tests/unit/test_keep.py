@@ -20,6 +20,7 @@ from jtviz.capture import JtvizError, Trace, from_arrays
 from jtviz.views import AttentionView, keep
 from jtviz.views.figures import as_svg, colour, glance, look_at, raster, shades
 from jtviz.views.figures.look import GLANCE
+from jtviz.views.figures.matrix import digits
 from jtviz.views.figures.words import number
 from jtviz.views.packed import is_whole
 from jtviz.views.selection import selection_of
@@ -172,6 +173,22 @@ def test_the_mask_is_hatched_where_a_query_cannot_look(trace: Trace) -> None:
     assert not [path for path in drawn(view).iter(f"{SVG}path") if path.get("class") == "mask"]
 
 
+# The same table as in js/test/numbers.test.ts: a figure has the digits of the view.
+def test_a_weight_in_a_cell_has_two_decimals_and_nought_has_none() -> None:
+    weights = [0, 0.004, 0.07, -0.306, 0.994, 0.996, 1, 9.94, 12.3]
+    assert [digits(x) for x in weights] == ["", "", ".07", "−.31", ".99", "1.0", "1.0", "9.9", "12"]
+
+
+def test_a_matrix_has_its_numbers_written_into_the_cells(trace: Trace) -> None:
+    view = AttentionView(trace, stage="cross", layer=1, heads=[0], mode="matrix", annotate=True)
+    weights = trace.attention("cross", layer=1, head=0)
+    wanted = [said for x in weights.flatten().tolist() if (said := digits(x))]
+    found = [node.text for node in drawn(view).iter(f"{SVG}text")]
+    assert sorted(said for said in found if said in wanted) == sorted(wanted)
+    view.annotate = False
+    assert not {*wanted} & {node.text for node in drawn(view).iter(f"{SVG}text")}
+
+
 def test_what_is_hidden_and_filtered_is_said(trace: Trace) -> None:
     view = AttentionView(
         trace, mode="matrix", hide=["is"], hide_special=True, renormalise=True, unit="word",
@@ -296,7 +313,7 @@ def test_what_cannot_be_saved_is_refused_before_any_work(
     trace: Trace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     view = AttentionView(trace)
-    monkeypatch.setattr(keep, "_write", lambda *_: pytest.fail("wrote something"))
+    monkeypatch.setattr(keep, "write", lambda *_: pytest.fail("wrote something"))
     for path, how, words in (
         ("x.pdf", {}, "saved as .svg, .png, .html"),
         ("x", {}, "choose an ending"),

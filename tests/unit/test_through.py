@@ -105,3 +105,16 @@ def test_what_cannot_be_followed_is_refused_before_any_work(monkeypatch: pytest.
     for ask in (lambda: rollout(trace, "encoder"), lambda: relevance(trace)):
         with pytest.raises(JtvizError, match="at most 4 tokens, and this one has 6: trace a part"):
             ask()
+
+
+@pytest.mark.parametrize("target", ["茶", {"row": 2}])
+def test_a_loss_rests_on_what_its_log_probability_rests_on(target: Any) -> None:
+    hooked = jtviz.hook(jtviz.demo.translator())
+    loss, chance = (
+        relevance(hooked.trace("I like tea.", target=target, output=output))
+        for output in ("loss", "log_prob")
+    )
+    for name in ("encoder", "decoder", "cross"):
+        torch.testing.assert_close(getattr(loss, name), getattr(chance, name), atol=1e-7, rtol=1e-4)
+    assert chance.cross is not None
+    assert float(chance.cross.abs().max()) > 1e-4, "zero would prove nothing"

@@ -14,7 +14,7 @@ import traitlets
 
 import jtviz
 from jtviz.capture import JtvizError, Trace, from_arrays, hook
-from jtviz.views import AttentionView, Selection, numbers
+from jtviz.views import AttentionView, AttributionView, Selection, numbers
 from jtviz.views.bundle import bundle
 from jtviz.views.describe import describe
 from jtviz.views.selection import carry_pins, selection_of
@@ -286,10 +286,17 @@ def test_the_widget_state_carries_no_weights(trace: Trace) -> None:
     assert not any(isinstance(value, torch.Tensor | np.ndarray) for value in state.values())
 
 
-@pytest.mark.parametrize(("view", "interface"), [(AttentionView, "AttentionTraits"), (Selection, "Choices")])
+@pytest.mark.parametrize(
+    ("view", "interface"),
+    [
+        (AttentionView, "AttentionTraits"),
+        (AttributionView, "AttributionTraits"),
+        (Selection, "Choices"),
+    ],
+)
 def test_python_and_typescript_name_the_same_traits(view: type[Any], interface: str) -> None:
-    core = ROOT / "js/src/core"
-    source = "".join((core / f"{name}.ts").read_text(encoding="utf-8") for name in ("types", "settings"))
+    files = ("core/types", "core/settings", "attribution/types")
+    source = "".join((ROOT / f"js/src/{name}.ts").read_text(encoding="utf-8") for name in files)
     names: set[str] = set()
     wanted = [interface]
     while wanted:

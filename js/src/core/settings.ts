@@ -1,7 +1,7 @@
 // What the reader chose in this view, beside what all views share. Twin: jtviz/views/settings.py.
 
-import { type Signal, signal } from "@preact/signals-core";
-import { watch } from "./dom";
+import type { Signal } from "@preact/signals-core";
+import { synced } from "./synced";
 import type { Mode, Model, Span } from "./types";
 
 export interface Settings {
@@ -25,6 +25,7 @@ export interface Settings {
   per: "picture" | "row";
   pool: "max" | "mean";
   show_mask: boolean;
+  annotate: boolean;
   panels: string[];
 }
 
@@ -50,24 +51,14 @@ const NAMES: readonly (keyof Settings)[] = [
   "per",
   "pool",
   "show_mask",
+  "annotate",
   "panels",
 ];
 
 /** Each setting as a signal, in step with its trait both ways. */
 export function settingsOf(model: Model<Settings>, abort: AbortSignal): SettingSignals {
-  const synced = (name: keyof Settings): Signal<unknown> => {
-    const value = signal<unknown>(model.get(name));
-    model.on(`change:${name}`, () => {
-      value.value = model.get(name);
-    });
-    watch(abort, () => {
-      if (value.value === model.get(name)) return;
-      model.set(name, value.value as never);
-      model.save_changes();
-    });
-    return value;
-  };
-  return Object.fromEntries(NAMES.map((name) => [name, synced(name)])) as unknown as SettingSignals;
+  const signals = NAMES.map((name) => [name, synced(model, name, abort)]);
+  return Object.fromEntries(signals) as unknown as SettingSignals;
 }
 
 /** Weightings that are followed through all layers and so have no heads. */

@@ -142,6 +142,7 @@ export function weightsPanel(scene: Scene, abort: AbortSignal): HTMLElement {
         abort,
       ),
       tick("hatch where a query cannot look", s.show_mask, abort),
+      tick("numbers in the cells", s.annotate, abort),
     ),
   );
 }

@@ -8,6 +8,7 @@ import { centre, type Grid, inside, levelOf, sight, type Window, whole, zoom } f
 import { blindPatches, type Colouring, paint, patchesOf, strongestIn, tableFor } from "../core/paint";
 import type { Pins, Role } from "../core/types";
 import { headsInWords, thousands, weightInWords } from "../core/words";
+import { ROOM, write } from "./figures";
 import { minimap } from "./minimap";
 import { explain, type Picture, placed, type Scene } from "./picture";
 import { TokenList } from "./tokens";
@@ -269,6 +270,9 @@ function draw(scene: Scene, canvas: HTMLCanvasElement, grid: Grid, window: Windo
     on.drawImage(pixels, (column - x) * cell, (row - y) * cell, pixels.width * size, pixels.height * size);
   };
   for (const patch of patches) put(paint(patch, how), patch.level, patch.row, patch.column);
+  if (shown.chosen.annotate && cell >= ROOM && level === 0) {
+    write(context, fine, how, window, [grid.width, grid.height], getComputedStyle(scene.root).fontFamily);
+  }
   const blindSpots = show_mask ? blindPatches(tiles, shown, grid, window) : [];
   if (blindSpots.length > 0) {
     hatch(context, canvas, scene, (on) => {

@@ -2,6 +2,7 @@
 // Required: the same state for the same token wherever it is drawn; only tokens in sight have buttons.
 
 import { h, set, watch } from "../core/dom";
+import { listenToPointing } from "../core/pointing";
 import type { Selection } from "../core/selection";
 import type { Role } from "../core/types";
 import { placed, rowLabels, type Scene } from "./picture";
@@ -107,33 +108,13 @@ export function listenToTokens(root: HTMLElement, scene: Scene, abort: AbortSign
     const role = button.dataset["side"] as Role;
     return { role, index: scene.shown.peek()[role].first(Number(button.dataset["index"])) };
   };
-  const enter = (event: Event): void => {
-    const token = of(event);
-    if (token) selection.hover({ query: null, key: null, [token.role]: token.index });
+  const actions = {
+    enter: ({ role, index }: { role: Role; index: number }) =>
+      selection.hover({ query: null, key: null, [role]: index }),
+    leave: () => selection.hover({ query: null, key: null }),
+    click: (token: { role: Role; index: number }) => togglePin(selection, scene, token),
   };
-  const leave = (event: Event): void => {
-    if (of(event)) selection.hover({ query: null, key: null });
-  };
-  const options = { signal: abort };
-  root.addEventListener("pointerover", enter, options);
-  root.addEventListener("pointerout", leave, options);
-  // The keyboard's focus counts as pointing; a focus that a tap left behind does not.
-  root.addEventListener(
-    "focusin",
-    (event) => {
-      if ((event.target as Element).matches(":focus-visible")) enter(event);
-    },
-    options,
-  );
-  root.addEventListener("focusout", leave, options);
-  root.addEventListener(
-    "click",
-    (event) => {
-      const token = of(event);
-      if (token) togglePin(selection, scene, token);
-    },
-    options,
-  );
+  listenToPointing(root, of, actions, abort);
 }
 
 /** Pin a token; of a word that is pinned, whichever token of it was, unpin it. */

@@ -3,14 +3,15 @@
 
 import type { RenderProps } from "@anywidget/types";
 import { signal, untracked } from "@preact/signals-core";
+import baseStyles from "../core/base.css";
 import { h, set, watch } from "../core/dom";
-import { makePage, type Page } from "../core/page";
+import { openRoot, reachSelection } from "../core/frame";
 import { Selection } from "../core/selection";
 import { settingsOf } from "../core/settings";
 import { prefetch } from "../core/shown";
 import { watchTheme } from "../core/theme";
 import { Tiles } from "../core/tiles";
-import type { AttentionTraits, Choices, Meta, Mode, Model } from "../core/types";
+import type { AttentionTraits, Meta, Mode, Model } from "../core/types";
 import { alignment } from "../panels/alignment";
 import { generated } from "../panels/generated";
 import { keep } from "../panels/keep";
@@ -30,8 +31,6 @@ import { text } from "../parts/text";
 import { listenToTokens } from "../parts/tokens";
 import styles from "./attention.css";
 
-/** As in attention.css. */
-const PADDING = 12;
 /** With the table open, the picture gets the rest from this width on. */
 const BESIDE = 720;
 const TABLE = 280;
@@ -53,23 +52,8 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     untracked(() => tiles.forget());
   });
 
-  const root = h("div", { class: "jtviz", role: "region", "aria-label": "jtviz attention", tabindex: -1 });
-  // Outside the shadow root, where JupyterLab's keyboard shortcuts look for it.
-  el.dataset["lmSuppressShortcuts"] = "true";
-  el.replaceChildren();
-  const shadow = (el.shadowRoot ?? el.attachShadow({ mode: "open" })) as ShadowRoot;
-  shadow.replaceChildren(h("style", {}, styles), root);
-
-  const inner = signal(0);
+  const { root, width: inner } = openRoot(el, "jtviz attention", baseStyles + styles, gone);
   const width = signal(0);
-  const fit = (): void => {
-    const inside = root.clientWidth - 2 * PADDING;
-    if (inside > 0) inner.value = inside;
-  };
-  fit();
-  const sizes = new ResizeObserver(fit);
-  sizes.observe(root);
-  gone.addEventListener("abort", () => sizes.disconnect(), { once: true });
   const isBeside = (): boolean => settings.panels.value.includes("table") && inner.value >= BESIDE;
   watch(gone, () => {
     width.value = inner.value - (isBeside() ? TABLE : 0);
@@ -192,18 +176,6 @@ function whenOpen(scene: Scene, [name, , make]: Panel, gone: AbortSignal): HTMLE
     untracked(() => place.replaceChildren(...(wanted ? [make(scene, life.signal)] : [])));
   });
   return place;
-}
-
-/** The choices that all views of the trace share; without a way to them, this view's own traits. */
-async function reachSelection(
-  model: Model<AttentionTraits>,
-  host: RenderProps["host"] | undefined,
-): Promise<{ choices: Model<Choices>; page: Page }> {
-  if (!host) return { choices: model as unknown as Model<Choices>, page: makePage() };
-  const reference = model.get("selection") as string;
-  const shared = await host.getModel(reference);
-  const { exports } = await host.getWidget<Page>(reference);
-  return { choices: shared as unknown as Model<Choices>, page: exports };
 }
 
 function showPicture(scene: Scene, body: HTMLElement, gone: AbortSignal): void {

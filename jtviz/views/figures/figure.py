@@ -48,7 +48,7 @@ def as_svg(look: Look) -> str:
     marks = [svg.group(part.marks, MARGIN + part.indent * (width - part.width), MARGIN)]
     y = MARGIN + part.height + 12
     for n, piece in enumerate(part.legend):
-        elements, height = legend.drawn(look, piece, width, f"scale{n}")
+        elements, height = legend.drawn(look.theme, piece, width, f"scale{n}")
         marks.append(svg.group(elements, MARGIN, y))
         y += height + 5
     words = caption(look, part.words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import svg
+from .colour import Theme
 from .lettering import width, wrap
 from .look import Look, Member
 from .part import SMALL, Bar, Swatches
@@ -45,9 +46,9 @@ def bar(look: Look, full: float | None, least: float, words: str) -> Bar:
     return Bar(stops, ticks, words + scales.get(scale, ""))
 
 
-def drawn(look: Look, part: Bar | Swatches, room: float, name: str) -> tuple[list[str], float]:
+def drawn(theme: Theme, part: Bar | Swatches, room: float, name: str) -> tuple[list[str], float]:
     """Return the elements of a legend at the origin, and how high it is."""
-    return _bar(look, part, room, name) if isinstance(part, Bar) else _swatches(look, part, room)
+    return _bar(theme, part, room, name) if isinstance(part, Bar) else _swatches(theme, part, room)
 
 
 def _name(member: Member, *, many: bool) -> str:
@@ -56,9 +57,8 @@ def _name(member: Member, *, many: bool) -> str:
     return f"{member.layer}.{member.head}" if many else str(member.head)
 
 
-def _swatches(look: Look, part: Swatches, room: float) -> tuple[list[str], float]:
-    soft = look.theme.soft
-    marks = [svg.text(0, 8, part.words, SMALL, soft)]
+def _swatches(theme: Theme, part: Swatches, room: float) -> tuple[list[str], float]:
+    marks = [svg.text(0, 8, part.words, SMALL, theme.soft)]
     indent = width(part.words, SMALL) + 6
     x, y = indent, 0.0
     for colour, name in part.colours:
@@ -66,12 +66,12 @@ def _swatches(look: Look, part: Swatches, room: float) -> tuple[list[str], float
         if x + wide - 8 > room and x > indent:
             x, y = indent, y + LINE + 2
         marks.append(svg.rect(x, y, SWATCH, SWATCH, rx=2, fill=colour))
-        marks.append(svg.text(x + SWATCH + 3, y + 8, name, SMALL, look.theme.ink))
+        marks.append(svg.text(x + SWATCH + 3, y + 8, name, SMALL, theme.ink))
         x += wide
     return marks, y + LINE
 
 
-def _bar(look: Look, part: Bar, room: float, name: str) -> tuple[list[str], float]:
+def _bar(theme: Theme, part: Bar, room: float, name: str) -> tuple[list[str], float]:
     last = len(part.stops) - 1
     stops = [
         svg.element("stop", offset=f"{100 * i / last:.4g}%", stop_color=colour)
@@ -79,13 +79,11 @@ def _bar(look: Look, part: Bar, room: float, name: str) -> tuple[list[str], floa
     ]
     marks = [
         svg.element("linearGradient", *stops, id=name),
-        svg.rect(0.3, 0.3, BAR, 7, fill=f"url(#{name})", stroke=look.theme.line, stroke_width=0.6),
+        svg.rect(0.3, 0.3, BAR, 7, fill=f"url(#{name})", stroke=theme.line, stroke_width=0.6),
     ]  # fmt: skip
     for share, said in part.ticks:
         anchor = "start" if share == 0 else "end" if share == 1 else "middle"
-        marks.append(svg.text(share * BAR, 17, said, SMALL, look.theme.ink, text_anchor=anchor))
+        marks.append(svg.text(share * BAR, 17, said, SMALL, theme.ink, text_anchor=anchor))
     lines = wrap(part.words, SMALL, max(80.0, room - BAR - 10))
-    marks += [
-        svg.text(BAR + 10, 7.5 + n * LINE, line, SMALL, look.theme.soft) for n, line in enumerate(lines)
-    ]
+    marks += [svg.text(BAR + 10, 7.5 + n * LINE, line, SMALL, theme.soft) for n, line in enumerate(lines)]
     return marks, max(19.0, 8 + LINE * (len(lines) - 1))

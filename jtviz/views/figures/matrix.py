@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from . import svg
-from .colour import Rgb, step_of
+from .colour import Rgb, ink_on, step_of
 from .labels import Label
 from .legend import bar
 from .look import Look
@@ -25,6 +25,8 @@ WIDEST, TALLEST = 400.0, 440.0
 LONGEST = 84.0
 TITLE = 16.0
 GAP = 4.0
+ROOM = 13.0
+"""Points of a cell that a number needs."""
 SHARP = 1024
 """An image is enlarged to about so many pixels, for readers that would blur it."""
 
@@ -52,6 +54,7 @@ def draw(look: Look) -> Part:
     marks = [
         *_titles(look, left, top, wide, high),
         svg.group(paint(look, strength, steps, (high, wide)), left, top, shape_rendering="crispEdges"),
+        svg.group(_figures(look, values, strength, cell), left, top),
         svg.group([*_mask(look, factor, steps, (high, wide)), *_outlines(look, cell, wide, high)], left, top),
     ]
     marks += [
@@ -117,6 +120,28 @@ def _cells(look: Look, strength: Array, steps: tuple[float, float], size: tuple[
             )
         )
     return marks
+
+
+def _figures(look: Look, values: Array, strength: Array, cell: float) -> list[str]:
+    """Write the weights into the cells, if asked for and there is room."""
+    if not look.settings["annotate"] or cell < ROOM or max(values.shape) > VECTORS:
+        return []
+    marks = []
+    for row, col in np.argwhere(np.abs(strength) >= 0.5 / 255):
+        if said := digits(float(values[row, col])):
+            ink = ink_on(_colour(look, float(strength[row, col])))
+            x, y = float(col + 0.5) * cell, float(row + 0.5) * cell + 2
+            marks.append(svg.text(x, y, said, 5.5, ink, text_anchor="middle"))
+    return marks
+
+
+def digits(weight: float) -> str:
+    """Return a weight in two decimals without the zero in front; nothing where it would be nought."""
+    size = abs(weight)
+    if size < 0.005:
+        return ""
+    said = f"{size:.0f}" if size >= 9.95 else f"{size:.1f}" if size >= 0.995 else f"{size:.2f}"[1:]
+    return f"−{said}" if weight < 0 else said
 
 
 def _image(look: Look, strength: Array, steps: tuple[float, float], size: tuple[float, float]) -> list[str]:
