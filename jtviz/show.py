@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -334,6 +335,9 @@ def explain(
     from .analysis.explain import Request, all_explained, explained, task_named
     from .capture.target import checked_scale
 
+    # They say how an explanation is drawn; where the front end is not built it is HTML and a table.
+    with contextlib.suppress(ImportError):
+        from . import views  # noqa: F401
     refuse_unknown(explain, unknown)
     checked_scale(output)
     if task is not None:

@@ -2,8 +2,17 @@
 
 from .attention import AttentionView
 from .attribution import AttributionView
+from .explained import explanation_view
 from .gradients import GradientsView
 from .selection import Selection
 from .settings import MODES, SETTINGS
 
-__all__ = ["MODES", "SETTINGS", "AttentionView", "AttributionView", "GradientsView", "Selection"]
+__all__ = [
+    "MODES",
+    "SETTINGS",
+    "AttentionView",
+    "AttributionView",
+    "GradientsView",
+    "Selection",
+    "explanation_view",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -83,3 +84,22 @@ def test_importing_jtviz_is_quick_and_leaves_the_optional_libraries_alone() -> N
         assert not {"transformers", "captum", "bqplot", "matplotlib", "pandas"} & set(modules.split())
     # On top of torch and ipywidgets; the best of three, because a busy machine is not our doing.
     assert min(seconds) < 0.3
+
+
+ROOMS = ("tokens", "capture", "analysis", "views")
+"""In the order in which a sentence walks through them."""
+
+
+def test_no_room_imports_one_further_along(repository: Path) -> None:
+    for place, room in enumerate(ROOMS):
+        for path in (repository / "jtviz" / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom):
+                    inside = path.relative_to(repository).parts[:-1]
+                    start = ".".join(inside[: len(inside) - node.level + 1]) if node.level else ""
+                    names = [".".join(part for part in (start, node.module) if part)]
+                for name in names:
+                    own = name.split(".")
+                    further = {f"jtviz.{other}" for other in (*ROOMS[place + 1 :], "show")}
+                    assert ".".join(own[:2]) not in further, f"{path} imports {name}"

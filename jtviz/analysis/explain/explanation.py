@@ -6,9 +6,9 @@ letter by letter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jtviz.capture import JtvizError, OutOfRangeError, Trace
 from jtviz.capture.inputs import Text
@@ -65,6 +65,9 @@ class Explanation:
     >>> found.prediction, found.target.name, dict(found.attributions)["crushing"] > 0
     ('urgent (92.1%)', 'urgent', True)
     """
+
+    drawn_by: ClassVar[Callable[[Explanation], Any] | None] = None
+    """How an explanation becomes a widget: `jtviz.views` says so when it is loaded."""
 
     task: str
     text: Text | None
@@ -289,51 +292,26 @@ class Explanation:
         Raises
         ------
         JtvizError
-            If there is nothing to show.
-        ImportError
-            If the front end is not built.
+            If there is nothing to show, the model is gone or changed, or no views are loaded.
         """
-        # Imported here: views are made of analyses, and only this method goes the other way.
-        from jtviz.views.attribution import AttributionView
-        from jtviz.views.trusted import trusted
-
-        def made(trace: Trace, explained: Explanation, title: str) -> AttributionView:
-            view = AttributionView(trace, explained.parts, how=self.how, title=title)
-            view.trusts = dict(enumerate(explained.trust or ()))
-            view.trusted = {str(number): trusted(found) for number, found in view.trusts.items()}
-            return view
-
-        if not self.parts:
-            raise JtvizError(f"there is nothing to show: {self.prediction}.")
-        traces = self.traces
-        if len(set(traces)) == 1:
-            return made(traces[0], self, self._title)
-        import ipywidgets
-
-        return ipywidgets.VBox(
-            [
-                made(trace, one, f"{self._title}: {name}")
-                for trace, one, name in zip(traces, self, self.names, strict=True)
-            ]
-        )
-
-    @property
-    def _title(self) -> str:
-        return f"{self.task}: {self.prediction}"
+        draw = type(self).drawn_by
+        if draw is None:
+            raise JtvizError("no views are loaded that an explanation could be drawn by: import jtviz.views.")
+        return draw(self)
 
     def _repr_html_(self) -> str:
         return self.to_html()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """Show the widget; where there is no kernel, no front end or no model, the page."""
+        """Show the widget; where there is no kernel, no view or no model, the page."""
         del include, exclude
         still = {"text/plain": repr(self), "text/html": self.to_html()}
         if not self.parts:
             return still
         try:
             made = self.view()._repr_mimebundle_()
-        except (ImportError, JtvizError):
-            # The front end is not built; the model is gone, or this was loaded without it.
+        except JtvizError:
+            # No views are loaded; the model is gone, or this was loaded without it.
             return still
         live: dict[str, Any] = made[0] if isinstance(made, tuple) else made
         return live | still
