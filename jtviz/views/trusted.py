@@ -6,7 +6,7 @@ Required: a figure stands beside what it compares with; what could not be comput
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ def trusted(found: Trust) -> dict[str, Any]:
     """Return a verdict, sentences and tables, in what JSON has."""
     faith, why = found.faithfulness, "; ".join(found.left_out.values())
     tables = [] if faith is None else [_figures(faith)]
+    if found.by_method:
+        tables.append(_methods(found.by_method))
     if found.agreement is not None:
         names = [METHODS[name].label for name in found.agreement.methods]
         tables.append(_square("Rank correlation of methods", names, found.agreement.correlation))
@@ -51,6 +53,22 @@ def _figures(faith: Faithfulness) -> dict[str, Any]:
         "title": f"Faithfulness, in {faith.measure}",
         "columns": ["these scores", "random order", "spread"],
         "rows": [[name, float(one), one.mean, one.spread] for name, one in figures],
+        "digits": None,
+    }
+
+
+def _methods(found: Mapping[str, Faithfulness]) -> dict[str, Any]:
+    """Return what is lost without the tokens that each method scores highest; those no better are marked."""
+    ordered = sorted(found.items(), key=lambda item: -float(item[1].aopc_comprehensiveness))
+    rows = []
+    for name, faith in ordered:
+        lost = faith.aopc_comprehensiveness
+        mark = "?" if faith.is_too_short else "✓" if faith.beats_random else "⚠"
+        rows.append([f"{mark} {METHODS[name].label}", float(lost), lost.mean])
+    return {
+        "title": "What is lost without the tokens that a method scores highest (⚠: no better than random)",
+        "columns": ["comprehensiveness", "random order"],
+        "rows": rows,
         "digits": None,
     }
 

@@ -124,9 +124,13 @@ def test_another_method_is_computed_when_it_is_chosen_and_its_worth_is_said(
     expect(opened.output(0).locator(".bqplot path.line").first).to_be_attached()
     strip.get_by_text("how far to trust it, in figures").click()
     lost = of(opened, "float(view.strip.trusts[0].faithfulness.aopc_comprehensiveness)")
-    row = strip.get_by_role("row", name="comprehensiveness")
+    row = strip.get_by_role("table", name="Faithfulness").get_by_role("row", name="comprehensiveness")
     expect(row.get_by_role("cell").first).to_have_text(number(lost))
     expect(strip.get_by_role("table", name="Rank correlation of methods")).to_be_visible()
+    # Methods that do no better than chance are marked.
+    better = of(opened, "[f.beats_random for f in view.strip.trusts[0].by_method.values()]")
+    worse = strip.get_by_role("table", name="What is lost").get_by_role("rowheader", name="⚠")
+    expect(worse).to_have_count(better.count(False))
     opened.picture("gradients-trust", opened.output(0))
     opened.picture("gradients-curves", opened.output(0).locator(".widget-vbox .widget-vbox"))
 

@@ -399,3 +399,17 @@ def test_every_method_can_be_shown(note: Trace, method: str) -> None:
     scores = np.frombuffer(view.strip.scores, "<f4")
     assert np.isfinite(scores).all()
     assert scores.any()
+
+
+def test_methods_that_do_no_better_than_random_are_marked(note: Trace) -> None:
+    view = jtviz.show_gradients(note, target="urgent", output="log_prob", check=False).strip
+    found = view.check(compare=True)
+    (table,) = (one for one in view.trusted["0"]["tables"] if one["title"].startswith("What is lost"))
+    marks = {row[0][2:]: row[0][0] for row in table["rows"]}
+    assert set(marks) == {METHODS[name].label for name in found.by_method}
+    for name, faith in found.by_method.items():
+        assert marks[METHODS[name].label] == ("✓" if faith.beats_random else "⚠")
+    assert marks["integrated gradients"] == "✓"
+    assert "⚠" in marks.values()
+    lost = [row[1] for row in table["rows"]]
+    assert lost == sorted(lost, reverse=True)

@@ -40,6 +40,8 @@ class Trust:
         Whether it depends on the baseline; where asked for.
     agreement : Agreement or None
         Whether other methods say the same; where asked for.
+    by_method : dict of str to Faithfulness
+        Whether what those methods name is what the prediction rests on.
     left_out : dict of str to str
         What could not be computed, and why.
     """
@@ -48,6 +50,7 @@ class Trust:
     faithfulness: Faithfulness | None = None
     sensitivity: Sensitivity | None = None
     agreement: Agreement | None = None
+    by_method: Mapping[str, Faithfulness] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -165,18 +168,19 @@ def trust(
 
     with opened(trace) as session:
         checked_same(session, attribution)
-        return Trust(
-            attribution,
-            tried("faithfulness", lambda: of_session(session, attribution, removal, progress)),
-            tried(
-                "sensitivity",
-                lambda: sensitivity_of(session, attribution, baselines, how, progress),
-                is_asked=sensitivity,
-            ),
-            tried(
-                "agreement",
-                lambda: agreement_of(session, wanted, methods, alike, progress=progress),
-                is_asked=agreement,
-            ),
-            left_out,
+        faithful = tried("faithfulness", lambda: of_session(session, attribution, removal, progress))
+        sensitive = tried(
+            "sensitivity",
+            lambda: sensitivity_of(session, attribution, baselines, how, progress),
+            is_asked=sensitivity,
         )
+        agreed = tried(
+            "agreement",
+            lambda: agreement_of(session, wanted, methods, alike, progress=progress),
+            is_asked=agreement,
+        )
+        by_method = {}
+        if agreed is not None and faithful is not None:
+            others = zip(agreed.methods, agreed.attributions, strict=True)
+            by_method = {name: of_session(session, other, removal, progress) for name, other in others}
+        return Trust(attribution, faithful, sensitive, agreed, by_method, left_out)
