@@ -289,6 +289,7 @@ class HookedTransformer:
                     prepared,
                     self.memory.lock,
                     of_reading[0],
+                    pattern_limit=self.pattern_limit,
                     is_compiled=self.is_compiled,
                 )
                 self.memory.keep_reading(of_reading, known.reading)

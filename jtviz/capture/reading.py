@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,10 +19,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .asfound import as_found
+from .change import version
 from .errors import JtvizError, SiteRefusedError
+from .flow import tensors
+from .forward import Asked, run
 from .inputs import Prepared
 from .memory import fingerprint
 from .patches import Patches
+from .trace import Trace
 from .twin import twin_of
 
 Vectors = Mapping[str, Tensor]
@@ -46,6 +50,8 @@ class Reading:
         What `fingerprint` said of the model.
     is_compiled : bool
         Whether the model is known to be compiled as a whole.
+    pattern_limit : int
+        As in `HookedTransformer`.
     """
 
     def __init__(
@@ -56,11 +62,14 @@ class Reading:
         lock: threading.RLock,
         mark: Hashable,
         *,
+        pattern_limit: int,
         is_compiled: bool = False,
     ) -> None:
         self._model = weakref.ref(model)
         self.tokenizer, self.prepared = tokenizer, prepared
         self._lock, self._mark, self._is_compiled = lock, mark, is_compiled
+        self._pattern_limit = pattern_limit
+        self._given = [(given, version(given)) for given in tensors([prepared.args, prepared.kwargs])]
 
     @property
     def mark(self) -> Hashable:
@@ -74,23 +83,47 @@ class Reading:
         Raises
         ------
         JtvizError
-            If it is gone, or its weights, hooks or settings changed since.
+            If it is gone, its weights, hooks or settings changed since, or what it read did.
         """
         model = self._model()
         if model is None:
             raise JtvizError("the model of this trace is gone: keep it, and trace again.")
         if fingerprint(model) != self._mark:
             raise JtvizError("the model was changed since this trace: trace again.")
+        if any(version(given) != before for given, before in self._given):
+            raise JtvizError("the inputs of this trace were changed in place since: trace again.")
         return model
 
-    @contextmanager
-    def opened(self, *, gradients: bool = True) -> Iterator[Forward]:
-        """Put the model into the state for reading, and back.
+    def by(self, model: nn.Module) -> Reading:
+        """Return the same, read by another model of the kind."""
+        limit = self._pattern_limit
+        return Reading(
+            model, self.tokenizer, self.prepared, threading.RLock(), fingerprint(model), pattern_limit=limit
+        )
+
+    def traced(self, model: nn.Module, number: Callable[[Any], Tensor] | None = None) -> Trace:
+        """Return a new trace of what was read.
 
         Parameters
         ----------
-        gradients : bool
-            Whether what it returns is to be differentiated with respect to the vectors; its weights are not.
+        model : nn.Module
+            The model's twin, or another of the kind.
+        number : callable, optional
+            Takes the output to one number, which is differentiated.
+        """
+        gradients = number is not None
+        asked = Asked(
+            gradients=gradients, target=number, output="logit", pattern_limit=self._pattern_limit,
+            keep_on=None, example=0,
+        )  # fmt: skip
+        with as_found(model, gradients=gradients) as notes:
+            return run(model, self.tokenizer, self.prepared, asked, notes)
+
+    @contextmanager
+    def opened(self) -> Iterator[Forward]:
+        """Put the model into the state for reading, and back.
+
+        What it returns can be differentiated with respect to the vectors, not to its weights.
 
         Yields
         ------
@@ -106,7 +139,7 @@ class Reading:
         with (
             self._lock,
             twin_of(model) as twin,
-            as_found(twin, gradients=gradients, is_compiled=self._is_compiled),
+            as_found(twin, gradients=True, is_compiled=self._is_compiled),
         ):
             yield Forward(twin, self.prepared)
 

@@ -265,6 +265,29 @@ def test_a_model_that_is_gone_is_refused() -> None:
         attribute(trace)
 
 
+def test_inputs_that_were_changed_in_place_are_not_read_again() -> None:
+    hooked, _, _ = watched()
+    ids = torch.tensor([[1, 5, 6, 7]])
+    trace = hooked.trace(inputs={"input_ids": ids})
+    attribute(trace, "input_x_gradient")
+    ids[0, 1] = 8
+    with pytest.raises(JtvizError, match="inputs of this trace were changed in place since: trace again"):
+        attribute(trace, "input_x_gradient")
+
+
+def test_attention_is_traced_again_within_the_readers_own_limit() -> None:
+    family = FAMILIES["BERT"]
+    model = family.build("eager")
+    hooked = hook(model)
+    trace = hooked.trace(inputs=family.inputs(1, "none"))
+    assert trace.reading is not None
+    hooked.pattern_limit = 1
+    with pytest.raises(JtvizError, match="pattern_limit"):
+        hooked.trace(inputs=family.inputs(1, "right"))
+    # What was read before keeps the limit that it was read with.
+    assert trace.reading.traced(model).stages == trace.stages
+
+
 def test_several_texts_at_once_are_refused() -> None:
     hooked, _, _ = watched()
     trace = hooked.trace(inputs={"input_ids": torch.tensor([[1, 5, 6, 7], [1, 6, 5, 8]])})

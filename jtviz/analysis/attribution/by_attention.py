@@ -13,7 +13,7 @@ from torch import Tensor
 
 from jtviz.capture import JtvizError, Trace
 
-from ..through import Joint, joint_rollout, relevance
+from ..through import joint_rollout, relevance
 
 Scores = Mapping[str, Tensor]
 
@@ -34,7 +34,8 @@ def attention_x_gradient(trace: Trace, row: int | None) -> Scores:
 
 def rollout(trace: Trace, row: int | None) -> Scores:
     """Return the rollout row of the prediction (Abnar & Zuidema 2020), also through cross attention."""
-    return _of_row(joint_rollout(trace), trace, row)
+    joint = joint_rollout(trace)
+    return joint.split(joint.rolled[joint.place(_side(trace), _row(trace, row))])
 
 
 def relevant(trace: Trace, row: int | None) -> Scores:
@@ -43,12 +44,16 @@ def relevant(trace: Trace, row: int | None) -> Scores:
     read = _row(trace, row)
     out = {}
     if found.decoder is not None:
-        out["decoder"] = (found.decoder - torch.eye(len(found.decoder)))[read]
+        out["decoder"] = _beside_itself(found.decoder)[read]
     if found.cross is not None:
         out["encoder"] = found.cross[read]
     elif found.encoder is not None:
-        out["encoder"] = (found.encoder - torch.eye(len(found.encoder)))[read]
+        out["encoder"] = _beside_itself(found.encoder)[read]
     return out
+
+
+def _beside_itself(relevance: Tensor) -> Tensor:
+    return relevance - torch.eye(len(relevance), device=relevance.device)
 
 
 def attention_flow(trace: Trace, row: int | None) -> Scores:
@@ -68,10 +73,6 @@ def attention_flow(trace: Trace, row: int | None) -> Scores:
         )
     joint = joint_rollout(trace)
     return joint.split(greatest_flows(joint.mixes, joint.place(_side(trace), _row(trace, row))))
-
-
-def _of_row(joint: Joint, trace: Trace, row: int | None) -> Scores:
-    return joint.split(joint.rolled[joint.place(_side(trace), _row(trace, row))])
 
 
 def _side(trace: Trace) -> str:

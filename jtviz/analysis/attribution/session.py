@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jtviz.capture import HookedTransformer, JtvizError, Trace
+from jtviz.capture import JtvizError, Trace
 from jtviz.capture.chance import seeded
 from jtviz.capture.flow import tensors
 from jtviz.capture.reading import Forward, Reading, checked_single
@@ -206,10 +206,9 @@ class Session:
         if method.kind != "perturbation":
             checked_gradient(self.forward.model, self.cost(wanted), how.method)
         cost = self.cost(wanted)
-        count = examples(how, self.trace)
-        words = f"{method.label}: {cost.words(count * max(1, len(layers)), how.memory)}"
-        lasts = cost.seconds * count * max(1, len(layers))
-        with within(progress, words, count * max(1, len(layers)), seconds=lasts) as bar:
+        total = self.examples(how)
+        words = f"{method.label}: {cost.words(total, how.memory)}"
+        with within(progress, words, total, seconds=cost.seconds * total) as bar:
             problem = by_captum.Problem(
                 self.function(wanted, bar),
                 self.forward.model,
@@ -219,7 +218,7 @@ class Session:
                 units,
                 how.n_steps,
                 how.n_samples,
-                cost.at_once(count, how.memory),
+                cost.at_once(examples(how, self.trace), how.memory),
                 how.window,
                 how.noise,
             )
@@ -266,21 +265,12 @@ class Session:
 
         A method that keeps what is positive has to see what supports: minus the loss.
         """
-        from jtviz.capture.asfound import as_found
-        from jtviz.capture.forward import Asked, run
-
         sign = -1 if wanted.target.output == "loss" and not how.method.is_signed else 1
 
         def number(output: Any) -> Tensor:
             return sign * wanted.of(output)[0]
 
-        model = self.forward.model
-        asked = Asked(
-            gradients=True, target=number, output="logit", pattern_limit=HookedTransformer.pattern_limit,
-            keep_on=None, example=0,
-        )  # fmt: skip
-        with as_found(model, gradients=True) as notes:
-            return run(model, self.reading.tokenizer, self.reading.prepared, asked, notes)
+        return self.reading.traced(self.forward.model, number)
 
     def _layers(self) -> list[tuple[int, nn.Module]]:
         """Return the module of each block, with the number of the side whose tokens it reads."""

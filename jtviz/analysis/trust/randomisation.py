@@ -7,7 +7,6 @@ a method whose picture survives random weights is said to.
 from __future__ import annotations
 
 import copy
-import threading
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,10 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from jtviz.capture import HookedTransformer, JtvizError, Trace
+from jtviz.capture import JtvizError, Trace
 from jtviz.capture.asfound import as_found
-from jtviz.capture.forward import Asked, run
-from jtviz.capture.memory import fingerprint
 from jtviz.capture.part import is_int
 from jtviz.capture.reading import Reading
 from jtviz.capture.score import Score
@@ -239,15 +236,8 @@ def _run(model: nn.Module, trace: Trace) -> None:
 
 def _attributed(model: nn.Module, trace: Trace, wanted: Score, how: How) -> Attribution:
     """Attribute the same number of another model's output."""
-    reading = _reading(trace)
-    asked = Asked(
-        gradients=False, target=None, output="logit", pattern_limit=HookedTransformer.pattern_limit,
-        keep_on=None, example=0,
-    )  # fmt: skip
-    with as_found(model) as notes:
-        traced = run(model, reading.tokenizer, reading.prepared, asked, notes)
-    traced.reading = Reading(
-        model, reading.tokenizer, reading.prepared, threading.RLock(), fingerprint(model)
-    )
+    reading = _reading(trace).by(model)
+    traced = reading.traced(model)
+    traced.reading = reading
     with opened(traced) as session:
         return session.attribute(wanted, how, progress=False)
