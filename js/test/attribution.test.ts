@@ -61,7 +61,6 @@ function build(parts: Part[], numbers: number[]): Scores {
   page = makePage();
   model = choices();
   scene = {
-    model: model as never,
     meta,
     selection: new Selection(meta, model as never, page, abort),
     theme: signal({ background: [255, 255, 255], ink: [0, 0, 0], dark: false }),

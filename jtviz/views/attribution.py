@@ -28,6 +28,7 @@ from .bundle import bundle
 from .describe import describe
 from .keep import with_image
 from .linked import Linked
+from .parts import described, layers_of, written
 from .trusted import trusted
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ class AttributionView(Linked):
         if self.span is not None and (self.span[1] > len(parts) or not parts[0].method.is_signed):
             self.span = None
         self.part = min(self.part, len(parts) - 1)
-        had, has = _layers(self._found[0]), _layers(parts[0])
+        had, has = layers_of(self._found[0]), layers_of(parts[0])
         self._found = tuple(parts)
         with self.hold_sync():
             if has != had:
@@ -346,8 +347,8 @@ class AttributionView(Linked):
     def _state(self) -> dict[str, Any]:
         first = self._found[0]
         return {
-            "parts": [_describe(part) for part in self._found],
-            "scores": _written(self._found),
+            "parts": [described(part) for part in self._found],
+            "scores": written(self._found),
             "method": first.method.name,
             "baseline": first.baseline or self._how.baseline or "",
         }
@@ -361,10 +362,7 @@ class AttributionView(Linked):
     def _is_as_chosen(self) -> bool:
         """Whether what is shown is by the method and baseline that the view names."""
         now = self._found[0]
-        return self.method == now.method.name and self.baseline in {
-            now.baseline,
-            now.baseline or self.baseline,
-        }
+        return self.method == now.method.name and now.baseline in {None, self.baseline}
 
     def _choose(self, _: dict[str, Any]) -> None:
         """Compute what was chosen; what is shown stays where it cannot be."""
@@ -412,43 +410,3 @@ class AttributionView(Linked):
             self.problem = str(error) or type(error).__name__
         finally:
             self.tell("")
-
-
-def _describe(part: Attribution) -> dict[str, Any]:
-    score = part.score
-    stacked = part.by_layer or {}
-    return {
-        "name": score.target.name if score.against is None else f"{score.target.name} − {score.against.name}",
-        "words": score.words,
-        "value": _finite(score.value),
-        "probability": _finite(score.probability),
-        "row": score.target.row,
-        "method": part.method.name,
-        "baseline": part.baseline,
-        "baseline_value": _finite(part.baseline_value),
-        "n_steps": part.n_steps,
-        "delta": _finite(part.delta),
-        "relative_delta": _finite(part.relative_delta),
-        "is_complete": part.is_complete,
-        "is_signed": part.method.is_signed,
-        "notes": list(part.notes),
-        "layers": [len(stacked[side]) if side in stacked else 0 for side in part.tokens],
-    }
-
-
-def _layers(part: Attribution) -> int:
-    return max(map(len, (part.by_layer or {}).values()), default=0)
-
-
-def _finite(value: float | None) -> float | None:
-    """Return a number that JSON has."""
-    return None if value is None or not np.isfinite(value) else float(value)
-
-
-def _written(parts: Sequence[Attribution]) -> bytes:
-    rows = []
-    for part in parts:
-        for side in part.tokens:
-            by_layer = (part.by_layer or {}).get(side)
-            rows.append(part.scores[side] if by_layer is None or not len(by_layer) else by_layer.ravel())
-    return np.concatenate(rows).astype("<f4").tobytes()

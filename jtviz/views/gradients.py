@@ -168,7 +168,7 @@ def gradients_view(
             view.tell("taking tokens away …")
             view.check(progress=progress)
     except BaseException:
-        view.problem = f"stopped: what was not refined is from {COARSE_STEPS} points"
+        view.problem = f"stopped: what was not refined is from {parts[-1].n_steps} points"
         raise
     finally:
         view.tell("")

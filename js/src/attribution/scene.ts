@@ -5,8 +5,8 @@ import { type Axis, axisOf } from "../core/axis";
 import { type Ramp, rampOf } from "../core/colour";
 import { type Selection, stageNamed } from "../core/selection";
 import type { Theme } from "../core/theme";
-import type { Model, Pins, Role, Span } from "../core/types";
-import type { AttributionMeta, AttributionTraits, Part } from "./types";
+import type { Pins, Role, Span } from "../core/types";
+import type { AttributionMeta, Part } from "./types";
 
 /** As in jtviz/analysis/attribution/attribution.py. */
 const TOLERANCE = 0.05;
@@ -17,7 +17,6 @@ export interface Token {
 }
 
 export interface Scene {
-  model: Model<AttributionTraits>;
   meta: AttributionMeta;
   selection: Selection;
   theme: ReadonlySignal<Theme>;
@@ -29,7 +28,7 @@ export interface Scene {
   pointed: Signal<number | null>;
   /** Several parts taken together: the first, and the one after the last. */
   span: Signal<Span | null>;
-  mode: ReadonlySignal<"text" | "matrix">;
+  mode: Signal<"text" | "matrix">;
   layer: Signal<number>;
   unit: Signal<"token" | "word">;
   annotate: Signal<boolean>;

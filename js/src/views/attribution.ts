@@ -31,7 +31,6 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const { root, width } = openRoot(el, "jtviz attribution", baseStyles + styles, gone);
 
   const scene: Scene = {
-    model: traits,
     meta,
     selection,
     theme: watchTheme(root, gone),
@@ -84,7 +83,6 @@ function controls(
 ): HTMLElement {
   const method = synced(traits, "method", gone);
   const baseline = synced(traits, "baseline", gone);
-  const mode = synced(traits, "mode", gone);
   const { methods } = scene.meta;
   const methodField = select("Method", () => methods.map(([name, label]) => [name, label]), method, gone);
   const baselineField = select(
@@ -103,7 +101,7 @@ function controls(
       ["text", "Text"],
       ["matrix", "Matrix"],
     ],
-    mode,
+    scene.mode,
     gone,
   );
   const layers = layerField(scene, scores, gone);
