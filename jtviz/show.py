@@ -294,7 +294,8 @@ def explain(
         One of `jtviz.analysis.METHODS`.
     baseline : str, optional
         What an absent token is: ``"pad"``, ``"mask"``, ``"zero"``, ``"mean"``, or a text of one's own with as
-        many tokens. Padding where the model has it, zero otherwise. Special tokens stay.
+        many tokens. If left out padding, where the model has it, else as in `jtviz.analysis.attribute`.
+        Special tokens stay.
     n_steps, n_samples : int
         Points on a path, and random samples.
     unit : {"token", "word", "sentence"} or list of (int, int)

@@ -42,8 +42,9 @@ class Memory:
         self._readings: WeakValueDictionary[Hashable, Reading] = WeakValueDictionary()
 
     def find_reading(self, key: Hashable) -> Reading | None:
-        """Return what was read for a key, if a trace of it is still somewhere."""
-        return self._readings.get(key)
+        """Return what was read for a key, if a trace of it is still somewhere and nothing changed it."""
+        found = self._readings.get(key)
+        return found if found is not None and found.is_as_read else None
 
     def keep_reading(self, key: Hashable, reading: Reading) -> None:
         """Keep what was read for as long as somebody has a trace of it."""

@@ -77,6 +77,11 @@ class Reading:
         return self._mark
 
     @property
+    def is_as_read(self) -> bool:
+        """Whether none of the inputs was changed in place since: they are the reader's own tensors."""
+        return all(version(given) == before for given, before in self._given)
+
+    @property
     def model(self) -> nn.Module:
         """The model.
 
@@ -90,7 +95,7 @@ class Reading:
             raise JtvizError("the model of this trace is gone: keep it, and trace again.")
         if fingerprint(model) != self._mark:
             raise JtvizError("the model was changed since this trace: trace again.")
-        if any(version(given) != before for given, before in self._given):
+        if not self.is_as_read:
             raise JtvizError("the inputs of this trace were changed in place since: trace again.")
         return model
 

@@ -275,6 +275,18 @@ def test_inputs_that_were_changed_in_place_are_not_read_again() -> None:
         attribute(trace, "input_x_gradient")
 
 
+def test_equal_inputs_are_read_anew_where_those_read_first_were_changed() -> None:
+    hooked, _, _ = watched()
+    ids = torch.tensor([[1, 5, 6, 7]])
+    first = hooked.trace(inputs={"input_ids": ids})
+    ids[0, 1] = 8
+    again = hooked.trace(inputs={"input_ids": torch.tensor([[1, 5, 6, 7]])}, target=0)
+    assert again.reading is not first.reading
+    assert first.logits is not None
+    assert again.logits is not None
+    torch.testing.assert_close(again.logits, first.logits)
+
+
 def test_attention_is_traced_again_within_the_readers_own_limit() -> None:
     family = FAMILIES["BERT"]
     model = family.build("eager")
