@@ -54,6 +54,14 @@ def as_found(model: nn.Module, *, gradients: bool = False, is_compiled: bool = F
 
 
 @contextmanager
+def runnable(model: nn.Module, *, is_compiled: bool = False) -> Iterator[None]:
+    """Let a model run through kernels that can be seen, and put it back; nothing else of it changes."""
+    notes: list[str] = []
+    with _attention_implementation(model, notes), _eager(model, notes, is_compiled=is_compiled):
+        yield
+
+
+@contextmanager
 def _evaluation(model: nn.Module) -> Iterator[None]:
     training = [module for module in model.modules() if module.training]
     try:

@@ -21,6 +21,24 @@ if TYPE_CHECKING:
     from .site import Site
 
 
+@dataclass(frozen=True)
+class LastLinear:
+    """The last linear layer that a block went through after its attention.
+
+    Attributes
+    ----------
+    path, call : str, int
+        Its module, and which call of that in one forward pass.
+    size, out : int
+        What goes in (the feed-forward units, where it is one), and what comes out.
+    """
+
+    path: str
+    call: int
+    size: int
+    out: int
+
+
 @dataclass(eq=False)
 class BlockCall:
     """One call of a numbered module: the stream before and after."""
@@ -29,6 +47,7 @@ class BlockCall:
     before: Tensor | None
     after: Tensor | None = None
     version: int = 0
+    last_linear: LastLinear | None = None
 
     def __post_init__(self) -> None:
         """Keep the version of the input too."""

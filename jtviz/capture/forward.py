@@ -18,6 +18,8 @@ from .classes import class_logits
 from .errors import JtvizError, NoAttentionError, OutOfRangeError
 from .flow import tensors
 from .inputs import UNREAD, Prepared, last_read, vocabulary
+from .intervention.intervention import active, passive
+from .intervention.places import Places
 from .kernels import exactly
 from .patches import patches_of
 from .placing import keep_together
@@ -81,6 +83,7 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
     batch, examples = _batch(prepared)
     if batch is not None and asked.example >= batch:
         raise OutOfRangeError(f"example {asked.example} is not there: examples are 0 to {batch - 1}.")
+    interventions = active(model)
     recorder = Recorder(
         model,
         batch=batch,
@@ -88,12 +91,14 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
         example=asked.example,
         pattern_limit=asked.pattern_limit,
         gradients=asked.gradients,
+        interventions=interventions,
     )
     args, kwargs = prepared.args, prepared.kwargs
     if asked.gradients:
         args, kwargs = _differentiable(args), _differentiable(kwargs)
-    with recorder:
+    with passive(interventions), recorder:
         output = model(*args, **kwargs)
+    notes.extend(one.words for one in interventions if one.words)
     if not recorder.sites:
         raise NoAttentionError(
             f"no attention was found in {type(model).__name__}: its forward called neither "
@@ -144,7 +149,10 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
         logits = None if logits is None else logits.to(asked.keep_on)
     predicts_tokens = logits is not None and logits.ndim == 2
     unembedding = recorder.weights.last(logits.shape[-1]) if predicts_tokens and logits is not None else None
-    return Trace(tokens, predicts, logits, tuple(notes), by_stage, chances, target, unembedding)
+    places = Places.of(by_stage, recorder.sites)
+    return Trace(
+        tokens, predicts, logits, tuple(notes), by_stage, chances, target, unembedding, places=places
+    )
 
 
 def _differentiable(value: Any) -> Any:

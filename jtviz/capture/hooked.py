@@ -29,6 +29,8 @@ from .inputs import (
     prepare_inputs,
     prepare_text,
 )
+from .intervention.ablation import Ablation, Mask, Mode, Which, checked, checked_mode, waiting
+from .intervention.learning import ByTracing, Reference
 from .memory import Memory, contents, fingerprint
 from .part import is_int
 from .reading import Reading
@@ -38,6 +40,8 @@ from .trace import Trace
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from .intervention.places import Places
 
 
 class HookedTransformer:
@@ -117,6 +121,7 @@ class HookedTransformer:
         """
         checked_text(text, "text")
         tokens = encode(self.model, self.tokenizer, text, "encoder")
+        self._settle(text)
         with self.memory.lock, as_found(self.model):
             given = forward_arguments(self.model, self.tokenizer, text, tokens)
             ids = generate_ids(
@@ -255,6 +260,15 @@ class HookedTransformer:
             checked_texts(text)
         if target_text is not None:
             checked_text(target_text, "target_text")
+        if waiting(self.model):
+            self._settle(
+                text,
+                target_text=target_text,
+                inputs=inputs,
+                tokens=tokens,
+                generate=generate,
+                example=example,
+            )
         with self.memory.lock:
             wanted = (contents(target), asked.output, gradients, asked.pattern_limit, asked.keep_on)
             request = (text, target_text, contents(inputs), contents(tokens), generate, example)
@@ -282,6 +296,8 @@ class HookedTransformer:
                     else:
                         prepared = reading.prepared
                     known = run(self.model, self._attached(), prepared, asked, notes)
+                if known.places is not None:
+                    self.memory.places = known.places
                 of_reading, key = keys()
                 known.reading = reading or Reading(
                     self.model,
@@ -295,6 +311,82 @@ class HookedTransformer:
                 self.memory.keep_reading(of_reading, known.reading)
                 self.memory.keep(key, known)
             return known
+
+    def ablate(
+        self,
+        *,
+        heads: Which | None = None,
+        units: Which | None = None,
+        mode: Mode = "zero",
+        reference: Reference | None = None,
+    ) -> Ablation:
+        """Switch attention heads and feed-forward units off, for as long as the returned context is open.
+
+        Everything that the model does inside is without them, in this thread: its own forward and `generate`,
+        traces, `jtviz.explain`. Weights are not touched. This measures the model as it is, without training
+        it again: a head whose absence changes nothing may be backed up by another one.
+
+        Parameters
+        ----------
+        heads : mapping, optional
+            By stage and layer, ``{("decoder", 3): [0, 5], ("cross", 1): None}``; None means all heads of the
+            layer. A head is switched off at the output of its attention, before the output projection.
+        units : mapping, optional
+            The same of feed-forward units, by ``"encoder"`` or ``"decoder"`` and layer: the inputs of the
+            last linear layer of a block.
+        mode : {"zero", "mean"}
+            What stands in: nothing, or the mean over all tokens of the `reference` (Wang et al. 2023,
+            *Interpretability in the wild*, section 2.2).
+        reference : str, mapping or list of them, optional
+            Texts, or inputs of the forward, that the mean is over; what is read first inside, if left out.
+
+        Returns
+        -------
+        Ablation
+            A context manager; its ``mask`` says what is off.
+
+        Raises
+        ------
+        JtvizError
+            If it is not said what to switch off, there is no such stage or mode, or the model has no
+            feed-forward units that could be found.
+        OutOfRangeError
+            If there is no such layer, head or unit.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> translator = jtviz.demo.translator()
+        >>> with translator.ablate(heads={("cross", 1): None}):
+        ...     worse = translator.generate("I like to drink tea.")
+        >>> worse == translator.generate("I like to drink tea.")
+        False
+        """
+        if heads is None and units is None and reference is None:
+            raise JtvizError("say what to switch off: heads= or units=, {('decoder', 3): [0, 5]}.")
+        checked_mode(mode)
+        checked(heads, "heads")
+        checked(units, "units")
+
+        def wanted(places: Places) -> Mask:
+            return Mask.of(places, heads, units)
+
+        if self.memory.places is not None:
+            wanted(self.memory.places)  # said now, not when the context is entered
+        return Ablation(self.model, ByTracing(self, reference), wanted, mode, is_compiled=self.is_compiled)
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether a tokenizer is at hand, without looking for one."""
+        return self._attached() is not None or self.memory.tokenizer is not None
+
+    def _settle(self, text: Text | None, **given: Any) -> None:
+        """Let ablations that wait for the first reading learn from this one, which runs whole for it."""
+        for one in waiting(self.model):
+            with one.paused():
+                reading = self.trace(text, **given).reading
+            if reading is not None:
+                one.learn(reading.prepared.args, reading.prepared.kwargs)
 
     def _attached(self) -> Any:
         return getattr(self.model, "tokenizer", None) if self._tokenizer is None else self._tokenizer

@@ -21,6 +21,7 @@ from .stages import STAGES, SideName, Stage, as_stage, key_side, query_side
 
 if TYPE_CHECKING:
     from ..tokens import Tokens
+    from .intervention.places import Places
     from .reading import Reading
     from .site import Site
     from .target import Target
@@ -40,6 +41,7 @@ class Layout:
     target: Target | None = None
     unembedding_weight: Weight | None = None
     reading: Reading | None = None
+    places: Places | None = None
 
     def __repr__(self) -> str:
         """Say what there is to look at."""

@@ -23,6 +23,7 @@ from ..tokens import Tokens
 from .change import version
 
 if TYPE_CHECKING:
+    from .intervention.places import Places
     from .reading import Reading
     from .trace import Trace
 
@@ -38,6 +39,8 @@ class Memory:
     def __init__(self, lock: threading.RLock | None = None) -> None:
         self.lock = lock or threading.RLock()
         self.tokenizer: Any = None
+        self.places: Places | None = None
+        """Where heads and units are, as the last trace saw it."""
         self._traces: OrderedDict[Hashable, Trace] = OrderedDict()
         self._readings: WeakValueDictionary[Hashable, Reading] = WeakValueDictionary()
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .blocks import BlockCall
+from .blocks import BlockCall, LastLinear
 from .flow import Flow, tensors
 from .kernels import unseen
 from .site import Site
@@ -48,8 +48,14 @@ class Modules:
         self._names = {module: name for name, module in model.named_modules()}
         self._stack: list[_Frame] = []
         self._calls: Counter[str] = Counter()
+        self._multiplied: Counter[str] = Counter()
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._thread = threading.get_ident()
+        self._owners = {
+            id(weight): (weight, name)
+            for module, name in self._names.items()
+            for weight in module.parameters(recurse=False)
+        }
 
     @property
     def innermost(self) -> nn.Module | None:
@@ -67,7 +73,20 @@ class Modules:
         call = self._calls[path]
         self._calls[path] += 1
         blocks = tuple(frame.block for frame in self._stack if frame.block is not None)
+        for block in blocks:  # what was multiplied before attention is no feed-forward layer
+            block.last_linear = None
         return {"path": path or type(self._model).__name__, "call": call, "blocks": blocks}
+
+    def multiplied(self, weight: nn.Parameter, size: int, out: int) -> None:
+        """Take note of a multiplication with a weight, of what is no output of attention."""
+        owner, path = self._owners.get(id(weight), (None, ""))
+        if owner is not weight:
+            return
+        last = LastLinear(path, self._multiplied[path], size, out)
+        self._multiplied[path] += 1
+        for frame in self._stack:
+            if frame.block is not None:
+                frame.block.last_linear = last
 
     def put_on_hooks(self) -> None:
         """Start following."""

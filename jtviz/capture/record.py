@@ -8,7 +8,8 @@ here: a torch function mode (which calls), `Modules` (in which module), and `Flo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,9 @@ from .modules import Modules
 from .site import FusedSite, Site, WrittenSite
 from .weights import Multiplications
 from .written import Pattern, Patterns
+
+if TYPE_CHECKING:
+    from .intervention.intervention import Intervention
 
 _CARRIES = (Tensor, list, tuple)
 _LIGHT = 1.15  # views may pin this much more than they show before they are copied
@@ -47,6 +51,8 @@ class Recorder(TorchFunctionMode):
         Which example of the batch is kept.
     gradients : bool
         Whether to note the outputs too, so that `outputs` can be differentiated.
+    interventions : sequence of Intervention
+        What is done to the output of each site, once it is noted.
 
     Examples
     --------
@@ -67,8 +73,10 @@ class Recorder(TorchFunctionMode):
         examples: Sequence[tuple[int, int | None]] = (),
         example: int = 0,
         gradients: bool = False,
+        interventions: Sequence[Intervention] = (),
     ) -> None:
         super().__init__()
+        self._interventions = interventions
         self.sites: list[Site] = []
         self.outputs = Outputs() if gradients else None
         self.weights = Multiplications()
@@ -115,7 +123,9 @@ class Recorder(TorchFunctionMode):
         if type(result) is torch.Size:
             return result
         pattern = self._patterns.follow(func, args, kwargs, result)
-        self.weights.follow(func, args, kwargs, result)
+        weight = self.weights.follow(func, args, kwargs, result)
+        if weight is not None:
+            self._modules.multiplied(weight, weight.numel() // result.shape[-1], result.shape[-1])
         bits = self._flow.of(args) | (self._flow.of(kwargs) if kwargs else 0)
         if pattern is not None:
             site, result = self._written(pattern)
@@ -176,6 +186,8 @@ class Recorder(TorchFunctionMode):
         self._add(site)
         if self.outputs is not None:
             output = self.outputs.watch(site, output, self._own)
+        for intervention in self._interventions:
+            output = intervention.fused(site.path, site.call, output)
         self.weights.await_projection(output, site, self._own(output)[:, 0].flatten())
         self._flow.mark(output, bit | site.query_bits | site.key_bits | self._flow.of(value))
         return output
@@ -217,6 +229,10 @@ class Recorder(TorchFunctionMode):
                 site,
                 output,
                 lambda gradient: pattern.arranged_output(gradient, self._example, heads, self._batch),
+            )
+        for intervention in self._interventions:
+            output = intervention.written(
+                site.path, site.call, replace(pattern, output=output), is_mixed=heads is not None
             )
         own = pattern.arranged_output(output, self._example, heads, self._batch)
         self.weights.await_projection(output, site, own[:, 0].flatten())

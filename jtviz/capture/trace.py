@@ -51,6 +51,8 @@ class Trace(Layout):
     reading : Reading or None
         What was read, ready to be read again: the same object for all traces of one request, whatever
         their targets; None where the trace was loaded or made from arrays.
+    places : Places or None
+        Where heads and feed-forward units are computed, for interventions; None as for `reading`.
 
     Examples
     --------

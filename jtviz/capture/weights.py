@@ -96,37 +96,40 @@ class Multiplications:
         """Follow the output of a site; `row` is its first query's, ``[heads * d]``."""
         self._open[id(output)] = (weakref.ref(output), site, row)
 
-    def follow(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
-        """Take note of one torch function."""
+    def follow(
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any
+    ) -> nn.Parameter | None:
+        """Take note of one torch function; return the weight that anything but heads was multiplied with."""
         if func in _ARRANGES:
             found = self._found(args[0])
             if found is not None and isinstance(result, Tensor):
                 self.await_projection(result, *found)
-            return
+            return None
         factors = _factors(func, args, kwargs)
         if factors is None:
             for given in args if self._open else ():
                 self._use_otherwise(given)
-            return
+            return None
         given, weight, transposed = factors
         base = weight._base if isinstance(weight, Tensor) else None  # noqa: SLF001 - no public name for it
         if isinstance(base, nn.Parameter) and base.ndim == 2 and weight.shape == base.T.shape:
             # Falcon multiplies with ``weight.T``.
             weight, transposed = base, transposed == (weight.stride() == base.stride())
         if not isinstance(weight, nn.Parameter) or weight.ndim != 2:
-            return
+            return None
         self._last = (weakref.ref(weight), transposed, result.shape[-1])
         found = self._found(given)
         if found is None:
-            return
+            return weight
         site, row = found
         if site.bit in self._done:
             # A second product of the same output (LoRA, a gate): the first alone is not what heads add.
             site.projection = None
-            return
+            return None
         self._done.add(site.bit)
         if _lies_in(given, site, row):
             site.projection = Weight(weight, transposed=transposed)
+        return None
 
     def _use_otherwise(self, given: Any) -> None:
         found = self._found(given)

@@ -7,6 +7,7 @@ masking, reshaping or dropping a sink column. What is kept is what really multip
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,40 @@ class Pattern:
     def arranged_output(self, x: Tensor, example: int, heads: int | None, batch: int | None) -> Tensor:
         """Return a tensor of the shape of the output as ``[heads, queries, d]``."""
         return self._arranged(x, self.equation[2], example, heads, batch)
+
+    def lay(self, x: Tensor, *, is_mixed: bool) -> Tensor:
+        """Return ``[batch or 1, heads, 1, d or 1]`` as it lies beside the output.
+
+        Parameters
+        ----------
+        x : Tensor
+            What the output is to be multiplied with.
+        is_mixed : bool
+            Whether examples, then heads, are known to be in one axis.
+
+        Raises
+        ------
+        JtvizError
+            If examples and heads are in one axis in an order that is not known.
+        """
+        weights, value, output = self.equation
+        shared = [c for c in value if c in weights and c in output]
+        sizes = [self.output.shape[output.index(c)] for c in shared]
+        heads = x.shape[1]
+        batch, rest = divmod(math.prod(sizes), heads)
+        if rest or len(x) not in {1, batch} or (len(shared) == 1 and batch > 1 and not is_mixed):
+            raise JtvizError(
+                "examples and heads are in one axis of this model, and which is which cannot be told: run "
+                "one example at a time."
+            )
+        x = x.expand(batch, *x.shape[1:])
+        if len(shared) > 1 and sizes[0] != batch and sizes[1] == batch:
+            x = x.transpose(0, 1)
+        x = x.reshape(*sizes, *x.shape[2:])
+        (query,) = (c for c in weights if c in output and c not in value)
+        (width,) = (c for c in output if c in value and c not in weights)
+        order = [*shared, query, width]
+        return x.permute([order.index(c) for c in output])
 
     def _arranged(self, x: Tensor, own: str, example: int, heads: int | None, batch: int | None) -> Tensor:
         """Return a tensor with the axes `own` as ``[heads, ..]`` of one example."""
