@@ -79,6 +79,10 @@ class Mask:
         ]
         return "; ".join(said) or "nothing is off"
 
+    def __or__(self, other: Mask) -> Mask:
+        """Return what is off in either."""
+        return Mask(self.heads + other.heads, self.units + other.units)
+
     def __len__(self) -> int:
         """Return how many heads and units are off."""
         return len(self.heads) + len(self.units)

@@ -1,0 +1,266 @@
+"""What a model says of a text, and how far what another says is from it.
+
+Required: compared is what was computed from the same tokens, row by row; a text is written anew by each.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jtviz.capture import JtvizError, Trace
+from jtviz.capture.classes import class_names
+from jtviz.capture.inputs import UNREAD, Prepared, last_read
+from jtviz.capture.target import Outcome, Target, TargetLike, precise
+from jtviz.tokens import codec
+from jtviz.tokens.words import label
+
+Kind = Literal["text", "classes", "next", "states"]
+TOP = 5
+Piece = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a model that read a text.
+
+    Attributes
+    ----------
+    kind : {"text", "classes", "next", "states"}
+        A text that it writes, classes, the token that a row predicts, or hidden states alone.
+    rows : tuple of int
+        The rows whose predictions are compared; empty for classes and states.
+    target : Target or None
+        The number whose probability is followed; None where that is the whole answer's.
+    words : str
+        That number, in words.
+    names : tuple of str
+        What each row predicts.
+    """
+
+    kind: Kind
+    rows: tuple[int, ...]
+    target: Target | None
+    words: str
+    names: tuple[str, ...] = ()
+    tokenizer: Any = field(default=None, repr=False, compare=False)
+    classes: tuple[str, ...] = ()
+    side: Literal["source", "target"] = "source"
+
+
+def question(trace: Trace, model: nn.Module, target: TargetLike) -> Question:
+    """Return what is asked.
+
+    Parameters
+    ----------
+    trace : Trace
+        Of the intact model.
+    model : nn.Module
+        Names its classes.
+    target : optional
+        As in `HookedTransformer.trace`; left out, the whole answer, the likeliest class or token.
+
+    Raises
+    ------
+    JtvizError
+        If the model predicts nothing of this kind.
+    OutOfRangeError
+        If there is no such class, row or token.
+    """
+    reading = trace.reading
+    if reading is None:
+        raise JtvizError(
+            "this trace was loaded or made from arrays, and has no model to ablate: trace it anew."
+        )
+    prepared, logits = reading.prepared, trace.logits
+    if logits is None:
+        if target is not None:
+            raise JtvizError(
+                f"{type(model).__name__} returns no logits that were kept: leave target= out, and what "
+                f"changes is its last hidden state."
+            )
+        return Question("states", (), None, "likeness of the last hidden state (cosine)")
+    side: Literal["source", "target"] = "source" if prepared.target is None else "target"
+    outcome = Outcome(
+        model=model, output=logits[None], logits=logits if logits.ndim == 2 else None,
+        following=prepared.following_ids, read=prepared.read, tokenizer=reading.tokenizer, side=side,
+        is_decoder="decoder" in trace.tokens, answer=prepared.answer, example=0,
+    )  # fmt: skip
+    if logits.ndim == 1:
+        named = replace(outcome, logits=None).score(target, "prob")[0]
+        return Question(
+            "classes", (), named, f"probability of {named.name}", classes=class_names(model) or (), side=side
+        )
+    following = prepared.following_ids or ()
+    written = [
+        row
+        for row in range(prepared.answer or 0, min(len(following), len(logits)))
+        if prepared.answer is not None and following[row] != UNREAD
+    ]
+    kind: Kind = "text" if written else "next"
+    found: Target | None = None
+    if target is not None or not written:
+        found = outcome.score(_row(target, trace, prepared), "prob")[0]
+    rows = tuple(written) or ((found.row if found is not None else None) or 0,)
+    tokenizer = reading.tokenizer
+    names = tuple(
+        str(following[row]) if tokenizer is None else label(tokenizer, following[row], side)
+        for row in written
+    )
+    words = (
+        "probability of what the intact model wrote, a token (geometric mean)"
+        if found is None
+        else f"probability of {found.name}"
+    )
+    return Question(kind, rows, found, words, names, tokenizer, (), side)
+
+
+def _row(target: TargetLike, trace: Trace, prepared: Prepared) -> TargetLike:
+    """Return the target, or the row that is asked about where none is named: of a masked model the mask's."""
+    if target is not None or "decoder" in trace.tokens:
+        return target
+    masked = [i for i, text in enumerate(trace.tokens["encoder"].text) if "mask" in text.lower()]
+    rows = len(trace.tokens["encoder"])
+    return {"row": masked[0] if masked else last_read(prepared.read, rows)}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one model says.
+
+    Attributes
+    ----------
+    text : str
+        What it writes; empty where it writes nothing.
+    value : float
+        The number of `Question.words`.
+    top : tuple of (str, float)
+        The likeliest classes or tokens, with their probabilities.
+    """
+
+    text: str
+    value: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+def said(asked: Question, trace: Trace, text: str, whole: Trace) -> Said:
+    """Return what a trace says; `whole` is the intact model's, which it is compared with."""
+    if asked.kind == "states" or trace.logits is None:
+        return Said(text, likeness(whole, trace))
+    if asked.kind == "classes":
+        shares = precise(trace.logits).softmax(-1)
+        index = 0 if asked.target is None or asked.target.index is None else asked.target.index
+        names = asked.classes or tuple(map(str, range(len(shares))))
+        order = shares.argsort(descending=True)[:TOP].tolist()
+        return Said(text, float(shares[index]), tuple((names[i], float(shares[i])) for i in order))
+    log = precise(trace.logits).log_softmax(-1)
+    if asked.target is not None and asked.target.row is not None and asked.target.index is not None:
+        value = float(log[asked.target.row, asked.target.index].exp())
+    else:
+        reading = whole.reading
+        following = (reading.prepared.following_ids if reading is not None else None) or ()
+        value = float(torch.stack([log[r, following[r]] for r in asked.rows]).mean().exp())
+    top: tuple[tuple[str, float], ...] = ()
+    if asked.kind == "next":
+        shares = log[asked.rows[0]].exp()
+        order = shares.argsort(descending=True)[:TOP].tolist()
+        top = tuple((_name(asked, i), float(shares[i])) for i in order)
+    return Said(text, value, top)
+
+
+def _name(asked: Question, token: int) -> str:
+    return f"<{token}>" if asked.tokenizer is None else label(asked.tokenizer, token, asked.side)
+
+
+def likeness(one: Trace, other: Trace) -> float:
+    """Return the mean cosine similarity of the last hidden states of two traces."""
+    side = "decoder" if "decoder" in one.stages else one.stages[0]
+    return float(F.cosine_similarity(one.hidden(side)[-1], other.hidden(side)[-1], dim=-1).mean())
+
+
+def divergences(asked: Question, whole: Tensor | None, other: Tensor | None) -> Tensor:
+    """Return the Kullback-Leibler divergence of each row's prediction from the intact one's, in nats.
+
+    ``KL(intact || ablated)``, ``[rows]``; one number for classes, none for states.
+    """
+    if whole is None or other is None:
+        return torch.zeros(0)
+    rows = [slice(None)] if asked.kind == "classes" else list(asked.rows)
+    intact, ablated = (
+        precise(x)[None] if asked.kind == "classes" else precise(x)[rows] for x in (whole, other)
+    )
+    log, base = ablated.log_softmax(-1), intact.log_softmax(-1)
+    divergence: Tensor = F.kl_div(log, base, reduction="none", log_target=True).sum(-1)
+    return divergence.clamp_(min=0)
+
+
+def written(model: nn.Module, trace: Trace, generate: Any) -> str:
+    """Return what a model writes after what was read; empty where nothing was generated.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In the state for a trace.
+    trace : Trace
+        Of the intact model.
+    generate : callable
+        As `jtviz.capture.generation.generate_ids`.
+    """
+    reading = trace.reading
+    if reading is None or reading.tokenizer is None or reading.prepared.answer is None:
+        return ""
+    prepared, tokens = reading.prepared, trace.tokens.get("decoder")
+    if tokens is None or tokens.generated is None:
+        return ""
+    if prepared.target is None:
+        # A text that was gone on with: its beginning is read again.
+        count = sum(tokens.generated)
+        first = len(tokens) - count
+        kwargs = {
+            name: value[:, :first] if isinstance(value, Tensor) and value.ndim == 2 else value
+            for name, value in prepared.kwargs.items()
+            if name != "use_cache"
+        }
+        ids = generate(model, reading.tokenizer, kwargs, max_new_tokens=count)
+        return codec(reading.tokenizer).decode(ids[first:])
+    kwargs = dict(prepared.kwargs)
+    ids_of_target = prepared.ids.get("target")
+    own = {
+        name: value for name, value in kwargs.items() if value is not ids_of_target and name != "use_cache"
+    }
+    ids = generate(model, reading.tokenizer, own, max_new_tokens=max(60, 2 * len(tokens)))
+    return codec(reading.tokenizer, "target").decode(ids)
+
+
+def pieces(one: str, other: str) -> tuple[list[Piece], list[Piece]]:
+    """Return two texts in pieces, and which of them the other does not have.
+
+    Cut at words where there are spaces, else at characters.
+
+    Examples
+    --------
+    >>> pieces("我喜欢喝茶。", "我喝茶。")[0]
+    [('same', '我'), ('gone', '喜欢'), ('same', '喝茶。')]
+    """
+    a, b = _cut(one), _cut(other)
+    left: list[Piece] = []
+    right: list[Piece] = []
+    for tag, i, j, k, n in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if i < j:
+            left.append(("same" if tag == "equal" else "gone", "".join(a[i:j])))
+        if k < n:
+            right.append(("same" if tag == "equal" else "new", "".join(b[k:n])))
+    return left, right
+
+
+def _cut(text: str) -> Sequence[str]:
+    words = text.split(" ")
+    if len(words) < 2:
+        return list(text)
+    return [word if i == 0 else f" {word}" for i, word in enumerate(words)]
