@@ -153,10 +153,7 @@ def _two_sides(
     if target_text is None:
         ids = generate_ids(model, tokenizer, kwargs, max_new_tokens=60 if generate is None else generate)
     else:
-        answer = encode(model, tokenizer, target_text, "decoder").ids or ()
-        begin = decoder_begin(model, tokenizer)
-        # A tokenizer pair writes the begin token itself; BART's labels start with one more.
-        ids = [*answer] if not is_hugging_face(model) and answer[0] == begin else [begin, *answer]
+        ids = answer_ids(model, tokenizer, target_text)
     # The last token is predicted, never read.
     _fits(model, "decoder", "answer", len(ids) - 1)
     if len(ids) < 2:
@@ -165,11 +162,25 @@ def _two_sides(
     target = Tokens.from_ids(tokenizer, ids[:-1], "target")
     if target_text is None:
         target = replace(target, generated=tuple(i > 0 for i in range(len(target))))
-    name = "decoder_input_ids" if is_hugging_face(model) else list(parameters(model))[1]
-    kwargs[name] = torch.tensor([ids[:-1]])
+    kwargs[decoder_argument(model)] = torch.tensor([ids[:-1]])
     prepared = Prepared(kwargs=kwargs, source=source, target=target, following=written[1:], answer=0)
     prepared.following_ids = tuple(ids[1:])
     return _placed(model, prepared)
+
+
+def answer_ids(model: nn.Module, tokenizer: Any, target_text: str) -> list[int]:
+    """Return the ids of a given answer, from the begin token on; raise if the decoder cannot read so many."""
+    answer = encode(model, tokenizer, target_text, "decoder").ids or ()
+    begin = decoder_begin(model, tokenizer)
+    # A tokenizer pair writes the begin token itself; BART's labels start with one more.
+    ids = [*answer] if not is_hugging_face(model) and answer[0] == begin else [begin, *answer]
+    _fits(model, "decoder", "answer", len(ids) - 1)
+    return ids
+
+
+def decoder_argument(model: nn.Module) -> str:
+    """Return the name of the argument of an encoder-decoder that takes the tokens written."""
+    return "decoder_input_ids" if is_hugging_face(model) else list(parameters(model))[1]
 
 
 def forward_arguments(model: nn.Module, tokenizer: Any, text: Text | None, tokens: Tokens) -> dict[str, Any]:

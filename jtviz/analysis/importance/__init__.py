@@ -1,0 +1,1 @@
+"""How much of a model is needed: measured over a data set."""
