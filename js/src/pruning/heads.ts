@@ -2,7 +2,7 @@
 // several, a layer's number all of its heads. Required: each is a button with its state in words; a grid of
 // 32 x 32 fits 700 pixels.
 
-import type { ReadonlySignal, Signal } from "@preact/signals-core";
+import { type ReadonlySignal, type Signal, untracked } from "@preact/signals-core";
 import { colourAt, css, inkOn, type Ramp } from "../core/colour";
 import { h, set, watch } from "../core/dom";
 import type { Stage } from "../core/types";
@@ -94,13 +94,19 @@ export function heads(grid: Grid, abort: AbortSignal): HTMLElement {
     }
   });
   watch(abort, () => {
-    const moved = grid.moved?.value;
+    grid.moved?.value;
+    grid.errors?.value;
+    grid.called.value;
+    scores.value;
+    untracked(() => {
+      for (const [cell, head] of cells) tell(grid, cell, head);
+    });
+  });
+  // Of a thousand heads a click changes one: only what changed is touched.
+  watch(abort, () => {
     for (const [cell, head] of cells) {
-      set(cell, "aria-pressed", mask.isOff("heads", head));
-      set(cell, "aria-label", headInWords(grid, head));
-      const far = moved?.get(nameOf(head)) ?? 0;
-      set(cell, "data-moved", far > 0 && !mask.isOff("heads", head) ? "" : undefined);
-      if (far > 0) cell.style.setProperty("--moved", `${(2 + 6 * Math.sqrt(far)).toFixed(1)}px`);
+      const isOff = mask.isOff("heads", head);
+      if (cell.getAttribute("aria-pressed") !== String(isOff)) untracked(() => tell(grid, cell, head));
     }
   });
   watch(abort, () => {
@@ -115,6 +121,16 @@ export function heads(grid: Grid, abort: AbortSignal): HTMLElement {
   const isCell = (at: Element): at is HTMLElement => cells.has(at as HTMLElement);
   rove(node, isCell, neighbour, abort);
   return node;
+}
+
+/** Bring the state of a cell up to date, in words and marks. */
+function tell(grid: Grid, cell: HTMLElement, head: Head): void {
+  const isOff = grid.mask.isOff("heads", head);
+  const far = grid.moved?.value.get(nameOf(head)) ?? 0;
+  set(cell, "aria-pressed", isOff);
+  set(cell, "aria-label", headInWords(grid, head));
+  set(cell, "data-moved", far > 0 && !isOff ? "" : undefined);
+  if (far > 0) cell.style.setProperty("--moved", `${(2 + 6 * Math.sqrt(far)).toFixed(1)}px`);
 }
 
 /** Tell which head is pointed at, by pointer or by the keyboard's focus. */
@@ -230,6 +246,18 @@ function neighbour(from: HTMLElement, key: string): HTMLElement | null | undefin
   if (key === "End") return own.at(-1);
   const other = cells(key === "ArrowUp" ? row.previousElementSibling : row.nextElementSibling);
   return other[Math.min(at, other.length - 1)];
+}
+
+/** The head that is pointed at, in words; nothing else, a hint. */
+export function headStatus(grid: Grid, root: HTMLElement, hint: string, abort: AbortSignal): HTMLElement {
+  const line = h("div", { role: "status", class: "status" });
+  watch(abort, () => {
+    const head = grid.pointed.value;
+    const words = head ? headInWords(grid, head) : hint;
+    set(line, "aria-live", root.matches(":hover, :focus-within") ? "polite" : "off");
+    if (line.textContent !== words) line.textContent = words;
+  });
+  return line;
 }
 
 /** What colours and marks stand for. */

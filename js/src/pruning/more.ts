@@ -5,6 +5,7 @@ import { colourAt, css, inkOn } from "../core/colour";
 import { h, set, watch } from "../core/dom";
 import { number } from "../core/words";
 import { press } from "../parts/controls";
+import { figures } from "./figures";
 import { keyOf, sizeOf } from "./mask";
 import type { Scene } from "./scene";
 import type { Explained, Interaction, Off } from "./types";
@@ -142,18 +143,4 @@ function asked(
     set(body, "aria-hidden", now ? undefined : true);
   });
   return h("details", {}, h("summary", {}, title), h("div", { class: "line" }, button, why), body);
-}
-
-function figures(title: string, columns: string[], rows: [string, ...number[]][]): HTMLElement {
-  const heads = columns.map((name) => h("th", { scope: "col" }, name));
-  const lines = rows.map(([name, ...values]) =>
-    h("tr", {}, h("th", { scope: "row" }, name), ...values.map((value) => h("td", {}, number(value)))),
-  );
-  return h(
-    "table",
-    { class: "figures" },
-    h("caption", {}, title),
-    h("thead", {}, h("tr", {}, h("td"), ...heads)),
-    h("tbody", {}, ...lines),
-  );
 }

@@ -44,18 +44,18 @@ function told(scene: Scene, outcome: Outcome, isNone: boolean): HTMLElement[] {
   const now = isIntact ? outcome.intact : outcome.pruned;
   const off = `With ${countInWords(isNone ? outcome.state : scene.mask.settled.value)} off`;
   const name = scene.mask.isIntact.value ? "Intact, to compare" : off;
-  const values: Pair[] = [[outcome.score_words, outcome.intact.value, isNone ? null : now.value]];
+  const values: Pair[] = [["", outcome.intact.value, isNone ? null : now.value]];
   const parts: HTMLElement[] = [];
   if (outcome.kind === "text") {
     const columns = [column("Intact", outcome.intact, !isIntact)];
-    if (!isNone) columns.push(column(name, now, !isIntact));
+    if (!isNone) columns.push(column(name, now, !isIntact, true));
     parts.push(h("div", { class: "columns" }, ...columns));
   }
-  parts.push(pairs("Score", values, isNone ? "" : name.toLowerCase()));
+  parts.push(pairs(outcome.score_words, values, isNone ? "" : name.toLowerCase()));
   if (outcome.kind !== "text") {
     const title = outcome.kind === "next" ? "Next token" : "Class";
     const rows = together(outcome.intact, now).map(([word, a, b]): Pair => [word, a, isNone ? null : b]);
-    parts.push(pairs(title, rows, isNone ? "" : name.toLowerCase(), true));
+    parts.push(pairs(title, rows, isNone ? "" : name.toLowerCase()));
   }
   if (!isIntact) parts.push(...distance(scene, outcome));
   const notes = outcome.notes.map((note) => h("li", {}, note));
@@ -63,10 +63,11 @@ function told(scene: Scene, outcome: Outcome, isNone: boolean): HTMLElement[] {
   return parts;
 }
 
-function column(name: string, { pieces, text }: Said, isMarked: boolean): HTMLElement {
+/** What only one of the two says is struck out in the intact text, and underlined in the other. */
+function column(name: string, { pieces, text }: Said, isMarked: boolean, isNow = false): HTMLElement {
   const marked = pieces.map(([kind, piece]) => {
     if (!isMarked || kind === "same") return piece;
-    return h(kind === "new" ? "ins" : kind === "gone" ? "del" : "mark", {}, piece);
+    return h(isNow ? "ins" : "del", {}, piece);
   });
   const flow = h("div", { class: "written", dir: "auto" }, ...(marked.length ? marked : [text]));
   return h(
@@ -87,8 +88,9 @@ function together(intact: Said, now: Said): Pair[] {
 }
 
 /** Two bars a row, the intact above. */
-function pairs(title: string, rows: readonly Pair[], name: string, isText = false): HTMLElement {
+function pairs(title: string, rows: readonly Pair[], name: string): HTMLElement {
   const sizes = rows.flatMap(([, a, b]) => [Math.abs(a ?? 0), Math.abs(b ?? 0)]);
+  const isNamed = rows.some(([word]) => word !== "");
   // A probability is a share of one; anything else, of the largest.
   const most = Math.max(...sizes) <= 1 ? 1 : Math.max(...sizes);
   const bar = (which: string, value: number | null): HTMLElement => {
@@ -102,7 +104,7 @@ function pairs(title: string, rows: readonly Pair[], name: string, isText = fals
     return h(
       "tr",
       {},
-      h("th", { scope: "row", dir: "auto", class: isText ? "word" : "" }, word),
+      ...(isNamed ? [h("th", { scope: "row", dir: "auto" }, word)] : []),
       h("td", { class: "bars", "aria-hidden": "true" }, bar("before", a), ...(name ? [bar("after", b)] : [])),
       h("td", {}, said(a)),
       ...(name
@@ -118,7 +120,8 @@ function pairs(title: string, rows: readonly Pair[], name: string, isText = fals
   return h(
     "table",
     { class: "pairs", "aria-label": name ? `${title}, intact and ${name}` : title },
-    h("thead", {}, h("tr", {}, h("td", {}, isText ? title : ""), h("td"), ...heads)),
+    h("caption", {}, title),
+    h("thead", {}, h("tr", {}, h("td", { colspan: isNamed ? 2 : 1 }), ...heads)),
     h("tbody", {}, ...lines),
   );
 }

@@ -16,7 +16,8 @@ import { select } from "../parts/controls";
 import { progress } from "../parts/progress";
 import { Answer } from "../pruning/answer";
 import { listenToKeys, pruningControls } from "../pruning/controls";
-import { type Grid, headInWords, headLegend, heads } from "../pruning/heads";
+import figureStyles from "../pruning/figures.css";
+import { type Grid, headLegend, headStatus, heads } from "../pruning/heads";
 import gridStyles from "../pruning/heads.css";
 import { inTraits, Mask, nameOf } from "../pruning/mask";
 import { explained, interaction } from "../pruning/more";
@@ -45,7 +46,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const { root, width } = openRoot(
     el,
     "jtviz pruning",
-    baseStyles + gridStyles + resultStyles + styles,
+    baseStyles + figureStyles + gridStyles + resultStyles + styles,
     gone,
   );
   const theme = watchTheme(root, gone);
@@ -115,7 +116,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     title,
     h("div", { class: "wide" }, heads(grid, gone)),
     headLegend(grid, scoresWords, marks, gone),
-    statusLine(grid, root, HINT, gone),
+    headStatus(grid, root, HINT, gone),
     units(scene, meta.units, requests, gone),
     result(scene, gone),
     waiting(answer, gone),
@@ -147,17 +148,6 @@ function markedIn(selection: Selection): ReadonlySignal<Head | null> {
     if (head === undefined || others.length > 0) return null;
     return [selection.stage.value, selection.layer.value, head];
   });
-}
-
-function statusLine(grid: Grid, root: HTMLElement, hint: string, gone: AbortSignal): HTMLElement {
-  const line = h("div", { role: "status", class: "status" });
-  watch(gone, () => {
-    const head = grid.pointed.value;
-    const words = head ? headInWords(grid, head) : hint;
-    set(line, "aria-live", root.matches(":hover, :focus-within") ? "polite" : "off");
-    if (line.textContent !== words) line.textContent = words;
-  });
-  return line;
 }
 
 export default { render };
