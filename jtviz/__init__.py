@@ -9,7 +9,7 @@
 
 from . import analysis, demo
 from .capture import HookedTransformer, Trace, from_arrays, hook, load
-from .show import explain, show_attention, show_gradients
+from .show import explain, show_attention, show_gradients, show_pruning
 from .tokens import TokenizerPair, Tokens
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "load",
     "show_attention",
     "show_gradients",
+    "show_pruning",
 ]
 __version__ = "0.1.0"

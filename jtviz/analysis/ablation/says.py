@@ -114,7 +114,7 @@ def question(trace: Trace, model: nn.Module, target: TargetLike) -> Question:
         for row in written
     )
     words = (
-        "probability of what the intact model wrote, a token (geometric mean)"
+        "probability of the intact output, a token (geometric mean)"
         if found is None
         else f"probability of {found.name}"
     )

@@ -9,17 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from jtviz.analysis.attribution import attribute
 from jtviz.capture import JtvizError, Trace
 from jtviz.capture.asfound import as_found
 from jtviz.capture.generation import generate_ids
 from jtviz.capture.intervention.ablation import Mask, checked_mode
 from jtviz.capture.intervention.edits import Edit
 from jtviz.capture.intervention.intervention import Intervention
+from jtviz.capture.intervention.learning import Reference, prepared_of, several
 from jtviz.capture.intervention.means import Means, mean_outputs
 from jtviz.capture.intervention.places import HeadPlace, UnitPlace
 from jtviz.capture.reading import checked_single
@@ -27,6 +30,7 @@ from jtviz.capture.score import first_logits
 from jtviz.capture.target import TargetLike, precise
 from jtviz.capture.twin import twin_of
 
+from .again import Again
 from .effect import Effect, Part, Together
 from .moved import moved
 from .says import Question, Said, divergences, likeness, question, said, written
@@ -41,6 +45,8 @@ class Ablating:
         Of a model that is still there.
     target : optional
         Whose probability is followed, as in `HookedTransformer.trace`.
+    reference : optional
+        Texts, or inputs of the forward, that means are over; the text itself if left out.
 
     Raises
     ------
@@ -56,14 +62,20 @@ class Ablating:
     True
     """
 
-    def __init__(self, trace: Trace, target: TargetLike = None) -> None:
+    def __init__(
+        self, trace: Trace, target: TargetLike = None, *, reference: Reference | None = None
+    ) -> None:
         if trace.reading is None or trace.places is None:
             raise JtvizError(
                 "this trace was loaded or made from arrays, and has no model to ablate: trace it anew."
             )
         checked_single(trace.reading.prepared)
         self.trace, self.places, self.reading = trace, trace.places, trace.reading
-        self.asked: Question = question(trace, self.reading.model, target)
+        model = self.reading.model
+        self.asked: Question = question(trace, model, target)
+        self._target = target
+        given = several(reference)
+        self._reference = [prepared_of(model, self.reading.tokenizer, one) for one in given]
         self._means: Means | None = None
         self._intact: Said | None = None
         self._alone: dict[tuple[str, Mask], float] = {}
@@ -83,9 +95,10 @@ class Ablating:
                 yield twin
 
     def means(self, model: nn.Module) -> Means:
-        """Return what each part puts out on average over the tokens of the text."""
+        """Return what each part puts out on average over the tokens of the reference."""
         if self._means is None:
-            self._means = mean_outputs(model, self.places, [self.reading.prepared])
+            readings = self._reference or [self.reading.prepared]
+            self._means = mean_outputs(model, self.places, readings)
         return self._means
 
     def ablated(self, mask: Mask, mode: str = "zero") -> tuple[Trace, str]:
@@ -199,6 +212,35 @@ class Ablating:
             for j in range(i + 1, len(shown))
         }
         return Together(tuple(parts), tuple(alone), self.alone(mask, mode), pairs)
+
+    def explained(self, mask: Mask, mode: str = "zero", *, method: str = "integrated_gradients") -> Again:
+        """Return the explanation of what is followed by the intact model, and taken again without a mask.
+
+        Of a whole answer the token is explained whose prediction moved most.
+
+        Raises
+        ------
+        JtvizError
+            If the method does not exist, or the model cannot be explained by it.
+        """
+        target = self._target if self.asked.target is not None else {"row": self._row_explained(mask, mode)}
+        if self.asked.kind == "next" and self._target is None:
+            target = {"row": self.asked.rows[0]}
+        intact = attribute(self.trace, method, target=target, progress=False)
+        same: Any = intact.score.target.index
+        if intact.score.target.row is not None:
+            same = {"row": intact.score.target.row, "token": intact.score.target.index}
+        with self.opened(mask, mode) as twin:
+            reading = self.reading.by(twin)
+            trace = reading.traced(twin)
+            trace.reading = reading
+            ablated = attribute(trace, method, target=same, progress=False)
+        return Again(mask, intact, ablated)
+
+    def _row_explained(self, mask: Mask, mode: str) -> int:
+        """Return the row of an answer whose prediction moved most."""
+        rows = self.effect(mask, mode).divergence
+        return self.asked.rows[int(np.argmax(rows))] if rows else self.asked.rows[0]
 
     def _empty(self, stage: str) -> np.ndarray:
         layers = self.trace.layers(stage)
