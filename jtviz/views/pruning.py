@@ -6,18 +6,22 @@ the reader's model is never touched.
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traitlets as t
 
-from jtviz.analysis.ablation import Ablating, Again, Effect, Together
+from jtviz.analysis.ablation import HONEST, Ablating, Again, Effect, Together
 from jtviz.capture import JtvizError, Trace
 from jtviz.capture.intervention.ablation import MODES, Mask, Which
 
+from . import keep
+from .attribution import FIGURES
 from .bundle import bundle
 from .describe import describe
 from .linked import SHARED, Linked
@@ -195,7 +199,7 @@ class PruningView(Masks, Linked):
         import pandas as pd
 
         off, effect = set(self.off.heads), self.effect
-        scores = self._known_scores.get((self.colouring, self.ablation), {})
+        scores = self._known_scores.get(self._scored, {})
         rows = []
         for place in self._known().heads:
             for head in range(place.heads):
@@ -205,6 +209,66 @@ class PruningView(Masks, Linked):
                 moved = float(effect.moved[place.stage][at])
                 rows.append((place.stage, *at, is_off, value, moved))
         return pd.DataFrame(rows, columns=["stage", "layer", "head", "off", self.colouring, "moved"])
+
+    def save(self, path: str | Path, *, theme: str = "light", scale: float = keep.SCALE) -> None:
+        """Save the heads and what they change as a figure: ``.svg`` for vectors, ``.png`` for pixels.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        theme : {"light", "dark"}
+            Its colours.
+        scale : float
+            Pixels of a PNG to a CSS pixel.
+
+        Raises
+        ------
+        JtvizError
+            If the ending is another, the folder is not there, or no font is there for a PNG.
+        """
+        from .figures.grid import grid_png
+
+        path = Path(path)
+        keep.refuse(path, theme, scale, FIGURES)
+        drawn = self._figure(theme)
+        keep.write(path, drawn.encode() if path.suffix.lower() == ".svg" else grid_png(drawn, scale))
+
+    def _figure(self, theme: str) -> str:
+        from .figures.grid import grid_svg
+
+        effect, known = self.effect, self._known_scores.get(self._scored, {})
+        blank = {place.stage: np.full((self.trace.layers(place.stage), place.heads), np.nan)
+                 for place in self._known().heads}  # fmt: skip
+        said = [
+            f"{effect.mask.words[0].upper()}{effect.mask.words[1:]} ({effect.mode} ablation).",
+            f"{effect.asked.words}: {effect.intact.value:.3g} intact, {effect.ablated.value:.3g} so.",
+            f"KL divergence of the output {effect.kl:.3g} nats.",
+        ]
+        if effect.intact.text:
+            said += [f"Intact: {effect.intact.text}", f"So: {effect.ablated.text}"]
+        title = f"Ablation: {effect.mask.words}"
+        return grid_svg(
+            known or blank, effect.mask.heads, title=title, colours=self.scores_words, words=[*said, HONEST],
+            theme=theme,
+        )  # fmt: skip
+
+    def picture(self) -> str | None:
+        """Return a small PNG in base64, for whatever shows a notebook without its widgets."""
+        from .figures.grid import grid_png
+
+        try:
+            return base64.b64encode(grid_png(self._figure("light"), 1)).decode()
+        except JtvizError:  # no font, or nothing computed: the widget shows all the same
+            return None
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return keep.with_image(super()._repr_mimebundle_(**kwargs), self.picture())
+
+    @property
+    def _scored(self) -> tuple[str, str]:
+        """What the scores of the heads depend on."""
+        return self.colouring, self.ablation if self.colouring == "effect" else ""
 
     def _offered(self) -> list[tuple[str, str, str]]:
         if self._ablating.asked.kind == "states":
@@ -245,7 +309,7 @@ class PruningView(Masks, Linked):
         if name == "none":
             self.scores, self.scores_words = {}, words
             return
-        key = (name, mode if name == "effect" else "")
+        key = self._scored
         if key not in self._known_scores:
             with self._doing("switching each head off alone …"):
                 found = self._ablating.every_head(mode) if name == "effect" else self._ablating.by_gradient()
