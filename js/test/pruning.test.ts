@@ -249,7 +249,7 @@ describe("the result", () => {
     await open({ history: [NOTHING, state], at: 1, outcome: outcomeOf(state) });
     expect(root.querySelector("del")?.textContent).toBe("<b>cup</b>");
     expect(root.querySelector("ins")?.textContent).toBe("mug");
-    expect(all(".column .title").map((node) => node.textContent)).toEqual(["Intact", "With 1 head off"]);
+    expect(all(".saying .title").map((node) => node.textContent)).toEqual(["Intact", "With 1 head off"]);
     expect(all(".pairs td").map((node) => node.textContent)).toEqual(
       expect.arrayContaining(["0.900", "0.400", "−0.500"]),
     );
@@ -275,7 +275,7 @@ describe("the result", () => {
     await open({ history: [NOTHING, state], at: 1, outcome: outcomeOf(state) });
     button("Reset").click();
     expect(root.querySelector(".state")?.textContent).toBe("nothing is off: click a head");
-    expect(all(".column .title").map((node) => node.textContent)).toEqual(["Intact"]);
+    expect(all(".saying .title").map((node) => node.textContent)).toEqual(["Intact"]);
     vi.advanceTimersByTime(20_000);
     expect(alerts()).toBe("");
   });
