@@ -56,6 +56,8 @@ export interface Meta {
   /** The token that each decoder row predicts. */
   predicts: string[] | null;
   whole_limit: number;
+  /** Whether the model is there, so that parts of it can be switched off. */
+  can_prune?: boolean;
 }
 
 /** Traits of the Selection, and of a view where a front end cannot reach the Selection. */

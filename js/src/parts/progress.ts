@@ -5,7 +5,7 @@ import { h, watch } from "../core/dom";
 
 export function progress(
   busy: ReadonlySignal<string>,
-  share: ReadonlySignal<number>,
+  share: ReadonlySignal<number | null>,
   problem: ReadonlySignal<string>,
   abort: AbortSignal,
 ): HTMLElement {
@@ -16,7 +16,8 @@ export function progress(
   watch(abort, () => {
     line.hidden = busy.value === "";
     words.textContent = busy.value;
-    bar.value = share.value;
+    bar.hidden = share.value === null;
+    bar.value = share.value ?? 0;
     alert.hidden = problem.value === "";
     alert.textContent = problem.value;
   });

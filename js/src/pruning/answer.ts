@@ -21,7 +21,7 @@ interface Parts {
   ablation: ReadonlySignal<Ablation>;
   outcome: ReadonlySignal<Outcome | null>;
   busy: ReadonlySignal<string>;
-  share: ReadonlySignal<number>;
+  share: ReadonlySignal<number | null>;
   problem: ReadonlySignal<string>;
 }
 

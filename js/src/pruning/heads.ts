@@ -182,7 +182,11 @@ function blockOf(
     });
     return h("div", { class: "row", "data-layer": layer }, whole, ...row);
   });
-  const numbers = h("div", { class: "row numbers", "aria-hidden": "true" }, h("span", { class: "row-name" }));
+  const numbers = h(
+    "div",
+    { class: "row head-numbers", "aria-hidden": "true" },
+    h("span", { class: "row-name" }),
+  );
   const group = groups[0] ?? 1;
   for (let head = 0; head < most; head++) {
     const starts = group > 1 && group < most && head > 0 && head % group === 0;

@@ -138,7 +138,7 @@ function asked(
     const isOld = now !== null && keyOf(now.state) !== keyOf(mask.settled.value);
     const reason = lack();
     button.disabled = reason !== "" || busy.value !== "" || (now !== null && !isOld);
-    why.textContent = reason || (isOld ? "this is of another choice: ask again" : "");
+    why.textContent = [isOld ? "this is of another choice" : "", reason].filter(Boolean).join(" · ");
     body.classList.toggle("stale", isOld);
     set(body, "aria-hidden", now ? undefined : true);
   });

@@ -69,10 +69,10 @@ function column(name: string, { pieces, text }: Said, isMarked: boolean, isNow =
     if (!isMarked || kind === "same") return piece;
     return h(isNow ? "ins" : "del", {}, piece);
   });
-  const flow = h("div", { class: "written", dir: "auto" }, ...(marked.length ? marked : [text]));
+  const flow = h("div", { class: "model-text", dir: "auto" }, ...(marked.length ? marked : [text]));
   return h(
     "div",
-    { class: "column", role: "group", "aria-label": name },
+    { class: "saying", role: "group", "aria-label": name },
     h("div", { class: "title" }, name),
     flow,
   );

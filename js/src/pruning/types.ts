@@ -108,6 +108,16 @@ export interface PruningTraits extends Choices, MaskTraits {
   problem: string;
 }
 
+/** What an attention view has more where the model is there to be pruned. Twin: jtviz/views/attention.py. */
+export interface SwitchingTraits extends MaskTraits {
+  ablation: Ablation;
+  outcome: Later<Outcome>;
+  /** Whose attention is drawn. */
+  draws: "intact" | "pruned";
+  busy_pruning: string;
+  pruning_problem: string;
+}
+
 export interface ImportanceMeta {
   title: string;
   stages: Pick<Stage, "name" | "label" | "heads" | "groups">[];

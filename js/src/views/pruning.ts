@@ -19,14 +19,14 @@ import { listenToKeys, pruningControls } from "../pruning/controls";
 import figureStyles from "../pruning/figures.css";
 import { type Grid, headLegend, headStatus, heads } from "../pruning/heads";
 import gridStyles from "../pruning/heads.css";
-import { inTraits, Mask, nameOf } from "../pruning/mask";
+import { inTraits, Mask } from "../pruning/mask";
 import { explained, interaction } from "../pruning/more";
 import { patterns } from "../pruning/patterns";
 import { Requests } from "../pruning/requests";
 import { result } from "../pruning/result";
 import resultStyles from "../pruning/result.css";
-import type { Scene } from "../pruning/scene";
-import { given, type Head, type Later, type PruningMeta, type PruningTraits } from "../pruning/types";
+import { markedIn, movedOf, type Scene } from "../pruning/scene";
+import { given, type Later, type PruningMeta, type PruningTraits } from "../pruning/types";
 import { units } from "../pruning/units";
 import { waiting } from "../pruning/waiting";
 import styles from "./pruning.css";
@@ -132,22 +132,5 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
 /** A trait that is empty until it was computed. */
 const ready = <T extends object>(trait: ReadonlySignal<Later<T>>): ReadonlySignal<T | null> =>
   computed(() => given<T>(trait.value));
-
-function movedOf({ outcome, answer, mask }: Scene): ReadonlySignal<ReadonlyMap<string, number>> {
-  return computed(() => {
-    const isShown = !(answer.isStale.value || mask.isIntact.value) && mask.settled.value !== null;
-    const moved = isShown ? (outcome.value?.moved ?? []) : [];
-    return new Map(moved.map(([stage, layer, head, far]) => [nameOf([stage, layer, head]), far]));
-  });
-}
-
-/** The head that the linked views show alone. */
-function markedIn(selection: Selection): ReadonlySignal<Head | null> {
-  return computed(() => {
-    const [head, ...others] = selection.heads.value;
-    if (head === undefined || others.length > 0) return null;
-    return [selection.stage.value, selection.layer.value, head];
-  });
-}
 
 export default { render };
