@@ -264,6 +264,8 @@ describe("the result", () => {
     head("encoder", 0, 0).click();
     expect(body.classList.contains("stale")).toBe(true);
     expect(root.querySelector(".state")?.textContent).toBe("computing …");
+    // Its heading stays that of what it was computed for.
+    expect(all(".saying .title")[1]?.textContent).toBe("With 1 head off");
     model.set("outcome", outcomeOf(off(["encoder", 0, 0], ["cross", 1, 1])));
     expect(body.classList.contains("stale")).toBe(false);
     model.set("ablation", "mean");

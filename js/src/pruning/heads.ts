@@ -287,6 +287,7 @@ export function headLegend(
     scale.hidden = max === 0;
     [least.textContent, most.textContent] = [isSigned ? number(-max) : "0", number(max)];
     what.textContent = words.value;
+    what.hidden = words.value === "";
     rest.textContent = marks.value;
   });
   return h("div", { class: "legend" }, scale, what, rest);

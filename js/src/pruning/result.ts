@@ -27,7 +27,7 @@ export function result(scene: Scene, abort: AbortSignal): HTMLElement {
     const { seconds = null } = scene.outcome.value ?? {};
     state.textContent = isNone
       ? "nothing is off: click a head"
-      : answer.isComing
+      : answer.isComing && !answer.isWaiting.value
         ? "computing …"
         : isOld
           ? "this is not the result of what is off now"
@@ -42,8 +42,8 @@ export function result(scene: Scene, abort: AbortSignal): HTMLElement {
 function told(scene: Scene, outcome: Outcome, isNone: boolean): HTMLElement[] {
   const isIntact = isNone || scene.mask.isIntact.value;
   const now = isIntact ? outcome.intact : outcome.pruned;
-  const off = `With ${countInWords(isNone ? outcome.state : scene.mask.settled.value)} off`;
-  const name = scene.mask.isIntact.value ? "Intact, to compare" : off;
+  // An old result keeps its own heading: it is not of what is off now.
+  const name = isIntact ? "Intact, to compare" : `With ${countInWords(outcome.state)} off`;
   const values: Pair[] = [["", outcome.intact.value, isNone ? null : now.value]];
   const parts: HTMLElement[] = [];
   if (outcome.kind === "text") {
@@ -57,7 +57,12 @@ function told(scene: Scene, outcome: Outcome, isNone: boolean): HTMLElement[] {
     const rows = together(outcome.intact, now).map(([word, a, b]): Pair => [word, a, isNone ? null : b]);
     parts.push(pairs(title, rows, isNone ? "" : name.toLowerCase()));
   }
-  if (!isIntact) parts.push(...distance(scene, outcome));
+  if (!isNone) {
+    const apart = h("div", { class: "apart" }, ...distance(scene, outcome));
+    // Compared with itself, the model is at no distance; the room stays, so that nothing jumps.
+    apart.classList.toggle("unseen", isIntact);
+    parts.push(apart);
+  }
   const notes = outcome.notes.map((note) => h("li", {}, note));
   if (notes.length) parts.push(h("ul", { class: "notes", "aria-label": "Notes" }, ...notes));
   return parts;
@@ -115,7 +120,7 @@ function pairs(title: string, rows: readonly Pair[], name: string): HTMLElement 
         : []),
     );
   });
-  const names = ["intact", ...(name ? [name.replace(/^with .* off$/, "now"), "change"] : [])];
+  const names = ["intact", ...(name ? ["now", "change"] : [])];
   const heads = names.map((word) => h("th", { scope: "col" }, word));
   return h(
     "table",
