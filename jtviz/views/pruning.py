@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,7 @@ COLOURINGS = (
     ("gradient", "Gradient", "what the log-probability would lose without this head, to first order"),
     ("none", "Nothing", "no colour"),
 )
-QUICK = 2.0
+QUICK = 3.0
 """Seconds that colouring by the effect of each head may take unasked."""
 MOST_UNITS = 16_384
 
@@ -278,9 +277,7 @@ class PruningView(Masks, Linked):
     @property
     def _is_quick(self) -> bool:
         heads = sum(place.heads for place in self._known().heads)
-        begin = time.perf_counter()
-        self._ablating.alone(Mask())
-        return heads * (time.perf_counter() - begin) < QUICK or self._ablating.asked.kind == "states"
+        return self._ablating.asked.kind == "states" or heads * self._ablating.seconds() < QUICK
 
     @property
     def _is_current(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -303,3 +305,51 @@ def test_a_figure_shades_and_crosses_out_each_head(view: PruningView, tmp_path: 
     assert view.effect.ablated.text in said
     with pytest.raises(JtvizError, match="svg"):
         view.save(tmp_path / "heads.pdf")
+
+
+def test_the_attention_view_draws_the_pruned_model(trace: Trace) -> None:
+    view = jtviz.show_attention(trace, stage="cross", layer=1, heads=[2])
+    assert view.meta["can_prune"]
+    intact = view.to_numpy()
+    view.switch_off({("encoder", 0): None})
+    np.testing.assert_array_equal(view.to_numpy(), intact)
+    view.draws = "pruned"
+    wanted = view.effect.trace.attention("cross", layer=1, head=2)
+    np.testing.assert_allclose(view.to_numpy()[0], wanted, atol=1e-6)
+    assert np.abs(view.to_numpy() - intact).max() > 0.01
+    sent: list[Any] = []
+    view.send = lambda message, buffers=None: sent.append((message, buffers))
+    key = {"kind": "whole", "stage": "cross", "layer": 1, "weighting": "raw"}
+    version = view.outcome["version"]
+    keys = [key, {**key, "version": version}, {**key, "version": version + 1}]
+    view._on_message(view, {"op": "tiles", "id": "a", "keys": keys}, [])
+    reply, buffers = sent[0]
+    both = [np.frombuffer(data, "<f4").reshape(4, *wanted.shape)[2] for data in buffers[:2]]
+    np.testing.assert_allclose(both[0], intact[0], atol=1e-6)
+    np.testing.assert_allclose(both[1], wanted, atol=1e-6)
+    assert "changed since" in reply["tiles"][2]["error"]
+    view.undo()
+    np.testing.assert_array_equal(view.to_numpy(), intact)
+
+
+def test_a_figure_of_pruned_attention_says_so(trace: Trace, tmp_path: Path) -> None:
+    view = jtviz.show_attention(trace, stage="cross", mode="matrix")
+    view.switch_off({("encoder", 0): [1]})
+    view.draws = "pruned"
+    view.save(tmp_path / "x.svg")
+    assert "switched off (zero ablation): heads off: encoder 0.1" in (tmp_path / "x.svg").read_text("utf-8")
+    view.save(tmp_path / "x.html")
+    weights = view.to_numpy()
+    page = (tmp_path / "x.html").read_text("utf-8")
+    state = json.loads(re.search(r'id="jtviz-state">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
+    key = '{"kind":"whole","stage":"cross","layer":0,"weighting":"raw"}'
+    data = np.frombuffer(base64.b64decode(state["tiles"][key]["data"]), "<f4")
+    np.testing.assert_allclose(data.reshape(4, *weights.shape[1:])[view.heads], weights, atol=1e-6)
+
+
+def test_a_trace_without_a_model_is_drawn_without_the_panel() -> None:
+    trace = jtviz.from_arrays(np.full((1, 1, 2, 2), 0.5), ["a", "b"])
+    view = jtviz.show_attention(trace)
+    assert not view.meta["can_prune"]
+    with pytest.raises(JtvizError, match="has no model to ablate"):
+        view.switch_off({("encoder", 0): [0]})

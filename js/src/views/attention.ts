@@ -58,7 +58,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const { root, width: inner } = openRoot(
     el,
     "jtviz attention",
-    baseStyles + gridStyles + resultStyles + styles,
+    baseStyles + (HAS_KERNEL ? gridStyles + resultStyles : "") + styles,
     gone,
   );
   const width = signal(0);
@@ -101,7 +101,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const check = checkBadge(selection, gone);
   const below = legend(scene, gone);
   below.append(check.sums, check.badge);
-  const drawn = prunedDrawn(traits, meta, tiles, gone);
+  const drawn = HAS_KERNEL ? prunedDrawn(traits, meta, tiles, gone) : "";
   watch(gone, () => {
     // What was checked is the model as it is.
     check.badge.hidden = tiles.drawn.value !== 0;
@@ -167,7 +167,7 @@ function panelsOf(meta: Meta): Panel[] {
     ["table", "Numbers", table, "beside"],
     ["products", "Query × key", products, "below"],
   ];
-  if (meta.can_prune) panels.push(["prune", "Switch off", prune, "above"]);
+  if (HAS_KERNEL && meta.can_prune) panels.push(["prune", "Switch off", prune, "above"]);
   if (meta.sides["decoder"]?.generated?.length) panels.push(["generated", "Generated", generated, "above"]);
   if (meta.stages.some(({ name }) => name === "cross") && meta.predicts) {
     panels.push(["alignment", "Alignment", alignment, "below"]);

@@ -7,7 +7,7 @@ twice for one trace that need not be.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ from jtviz.capture.intervention.learning import Reference, prepared_of, several
 from jtviz.capture.intervention.means import Means, mean_outputs
 from jtviz.capture.intervention.places import HeadPlace, UnitPlace
 from jtviz.capture.reading import checked_single
-from jtviz.capture.score import first_logits
+from jtviz.capture.score import chosen, first_logits
 from jtviz.capture.target import TargetLike, precise
 from jtviz.capture.twin import twin_of
 
@@ -91,7 +91,8 @@ class Ablating:
                 return
             means = self.means(twin) if mode == "mean" else None
             heads, units = mask.edits(self.places, means)
-            with Intervention(twin, self.places, heads, units):
+            words = f"traced with parts switched off ({mode} ablation): {mask.words}"
+            with Intervention(twin, self.places, heads, units, words=words):
                 yield twin
 
     def means(self, model: nn.Module) -> Means:
@@ -104,8 +105,19 @@ class Ablating:
     def ablated(self, mask: Mask, mode: str = "zero") -> tuple[Trace, str]:
         """Return a trace of the same tokens without what is off, and what is written without it."""
         with self.opened(mask, mode) as twin:
-            trace = self.reading.traced(twin)
+            trace = self.reading.traced(twin, self._differentiated)
             return trace, written(twin, self.trace, generate_ids)
+
+    @property
+    def _differentiated(self) -> Callable[[Any], Tensor] | None:
+        """What the trace differentiates, of the output of a twin; None where it has no gradients."""
+        target = self.trace.target
+        if target is None or target.index is None:
+            return None
+        row = target.row
+        pick = first_logits if row is None else lambda output: first_logits(output)[:, row]
+        of = chosen(pick, target.index, target.output)
+        return lambda output: of(output)[0]
 
     @property
     def intact(self) -> Said:
@@ -148,6 +160,13 @@ class Ablating:
             with self.opened(mask, mode) as twin:
                 self._alone[key] = self._divergence(twin)
         return self._alone[key]
+
+    def seconds(self) -> float:
+        """Return how long the model takes to read the text once, about."""
+        with self.opened(Mask()) as twin:
+            begin = time.perf_counter()
+            self._divergence(twin)
+            return time.perf_counter() - begin
 
     def every_head(self, mode: str = "zero") -> dict[str, np.ndarray]:
         """Return for each stage what switching each head off alone changes, ``[layers, heads]``, in nats."""
