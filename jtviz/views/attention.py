@@ -253,7 +253,9 @@ class AttentionView(Settings, Switching, Linked):
     def _on_message(self, _: ipywidgets.Widget, message: Any, __: list[memoryview]) -> None:
         if not isinstance(message, dict):
             return
-        if reply := self._server.answer(message) or keep.answer(self, message):
+        if message.get("op") == "ping":
+            self.send({"op": "pong", "id": message.get("id")})
+        elif reply := self._server.answer(message) or keep.answer(self, message):
             self.send(*reply)
 
     def _send_later(self, message: dict[str, Any], buffers: list[bytes]) -> None:

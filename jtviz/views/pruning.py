@@ -284,7 +284,10 @@ class PruningView(Masks, Linked):
         effect = self._effect
         return effect is not None and effect.mask == self.off and effect.mode == self.ablation
 
-    def _changed(self, _: Any) -> None:
+    def _changed(self, change: dict[str, Any]) -> None:
+        if change["name"] == "ablation":
+            # They say what is off, not what stood in for it.
+            self.interaction = self.explained = {}
         self._compute()
 
     def _compute(self) -> None:

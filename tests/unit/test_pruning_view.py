@@ -333,7 +333,7 @@ def test_the_attention_view_draws_the_pruned_model(trace: Trace) -> None:
 
 
 def test_a_figure_of_pruned_attention_says_so(trace: Trace, tmp_path: Path) -> None:
-    view = jtviz.show_attention(trace, stage="cross", mode="matrix")
+    view = jtviz.show_attention(trace, stage="cross", layer=0, mode="matrix")
     view.switch_off({("encoder", 0): [1]})
     view.draws = "pruned"
     view.save(tmp_path / "x.svg")

@@ -289,7 +289,7 @@ def test_the_widget_state_carries_no_weights(trace: Trace) -> None:
 @pytest.mark.parametrize(
     ("view", "interface"),
     [
-        (AttentionView, "AttentionTraits SwitchingTraits"),
+        (AttentionView, "AttentionTraits"),
         (AttributionView, "AttributionTraits"),
         (PruningView, "PruningTraits"),
         (Selection, "Choices"),
@@ -299,7 +299,7 @@ def test_python_and_typescript_name_the_same_traits(view: type[Any], interface: 
     files = ("core/types", "core/settings", "attribution/types", "pruning/types")
     source = "".join((ROOT / f"js/src/{name}.ts").read_text(encoding="utf-8") for name in files)
     names: set[str] = set()
-    wanted = interface.split()
+    wanted = [interface]
     while wanted:
         body = re.search(rf"interface {wanted.pop()}(?: extends ([\w, ]+))? {{(.*?)\n}}", source, re.DOTALL)
         assert body is not None

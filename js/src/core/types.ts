@@ -2,6 +2,7 @@
 // Twin: jtviz/views/describe.py.
 
 import type { AnyModel } from "@anywidget/types";
+import type { SwitchingTraits } from "../pruning/types";
 import type { Settings } from "./settings";
 
 export type Role = "query" | "key";
@@ -68,7 +69,7 @@ export interface Choices {
   pinned: Pins;
 }
 
-export interface AttentionTraits extends Choices, Settings {
+export interface AttentionTraits extends Choices, Settings, SwitchingTraits {
   selection: string;
   meta: Meta;
   snapshot: Record<string, { shape: number[]; dtype: string; unit: number; data: DataView }>;
