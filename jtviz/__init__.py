@@ -8,12 +8,13 @@
 """
 
 from . import analysis, demo
-from .capture import HookedTransformer, Trace, from_arrays, hook, load
+from .capture import HookedTransformer, Mask, Trace, from_arrays, hook, load, prune
 from .show import explain, show_attention, show_gradients, show_pruning
 from .tokens import TokenizerPair, Tokens
 
 __all__ = [
     "HookedTransformer",
+    "Mask",
     "TokenizerPair",
     "Tokens",
     "Trace",
@@ -23,6 +24,7 @@ __all__ = [
     "from_arrays",
     "hook",
     "load",
+    "prune",
     "show_attention",
     "show_gradients",
     "show_pruning",

@@ -40,7 +40,7 @@ def outcome_of(effect: Effect, version: int = 0) -> dict[str, Any]:
         if len(effect.divergence) > 1
         else [],
         "moved": [[*one] for one in effect.strongest_moved()],
-        "notes": list(effect.trace.notes[1:]) if effect.trace.notes else [],
+        "notes": [note for note in effect.trace.notes if "switched off" not in note],
         "seconds": effect.seconds,
         "version": version,
     }
