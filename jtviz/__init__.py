@@ -8,6 +8,7 @@
 """
 
 from . import analysis, demo
+from .analysis import head_importance
 from .capture import HookedTransformer, Trace, from_arrays, hook, load
 from .show import explain, show_attention, show_gradients
 from .tokens import TokenizerPair, Tokens
@@ -21,6 +22,7 @@ __all__ = [
     "demo",
     "explain",
     "from_arrays",
+    "head_importance",
     "hook",
     "load",
     "show_attention",
