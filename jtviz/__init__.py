@@ -8,6 +8,7 @@
 """
 
 from . import analysis, demo
+from .analysis import head_importance
 from .capture import HookedTransformer, Mask, Trace, from_arrays, hook, load, prune
 from .show import explain, show_attention, show_gradients, show_pruning
 from .tokens import TokenizerPair, Tokens
@@ -22,6 +23,7 @@ __all__ = [
     "demo",
     "explain",
     "from_arrays",
+    "head_importance",
     "hook",
     "load",
     "prune",

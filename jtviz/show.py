@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from .capture import STAGES, HookedTransformer, Trace, hook
+from .analysis.importance.result import HeadImportance
+from .capture import STAGES, HookedTransformer, JtvizError, Trace, hook
 
 if TYPE_CHECKING:
     from torch import nn
@@ -487,3 +488,16 @@ def refuse_other(name: str, value: str | None, options: Sequence[str]) -> None:
     if value is not None and value not in options:
         msg = f"{name} is one of {', '.join(map(repr, options))}, not {value!r}."
         raise ValueError(msg)
+
+
+def _importance_drawn(found: HeadImportance) -> Any:
+    """Draw importance; the widgets are loaded when something is shown."""
+    try:
+        from .views.importance import importance_view
+    except ImportError as error:  # the front end is not built
+        raise JtvizError(str(error)) from None
+    return importance_view(found)
+
+
+# Analyses know no views.
+HeadImportance.drawn_by = staticmethod(_importance_drawn)  # type: ignore[assignment]

@@ -4,6 +4,7 @@ from .alignment import Alignment, align
 from .attribution import METHODS, Attribution, Method, attribute, together
 from .explain import TASKS, Explanation, Task
 from .heads import LEAST, MEASURES, FoundHead, HeadMeasures, find_heads, head_measures
+from .importance import HeadImportance, head_importance
 from .products import Products, products
 from .scores import RepeatScores, repeat_scores
 from .through import LONGEST, Relevance, relevance, rollout
@@ -35,6 +36,7 @@ __all__ = [
     "Explanation",
     "Faithfulness",
     "FoundHead",
+    "HeadImportance",
     "HeadMeasures",
     "Method",
     "Products",
@@ -52,6 +54,7 @@ __all__ = [
     "by_words",
     "faithfulness",
     "find_heads",
+    "head_importance",
     "head_measures",
     "products",
     "randomisation",

@@ -1,7 +1,6 @@
 """The heads of a model over a data set: how important each is. Twin: js/src/views/importance.ts.
 
-Required: everything drawn is in the result that is shown, which can be had as a table; analyses know no
-views, and are told by this module how they are drawn when it is loaded.
+Required: everything drawn is in the result that is shown, which can be had as a table.
 """
 
 from __future__ import annotations
@@ -256,5 +255,3 @@ def importance_view(found: HeadImportance) -> ImportanceBox:
     """Return importance as a widget."""
     return ImportanceBox(found)
 
-
-HeadImportance.drawn_by = staticmethod(importance_view)  # type: ignore[assignment]
