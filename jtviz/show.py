@@ -500,4 +500,4 @@ def _importance_drawn(found: HeadImportance) -> Any:
 
 
 # Analyses know no views.
-HeadImportance.drawn_by = staticmethod(_importance_drawn)  # type: ignore[assignment]
+HeadImportance.drawn_by = staticmethod(_importance_drawn)

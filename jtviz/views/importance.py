@@ -129,7 +129,9 @@ class ImportanceView(anywidget.AnyWidget):
     @t.validate("method")
     def _valid_method(self, proposal: dict[str, Any]) -> Any:
         if proposal["value"] not in self.found.head_methods:
-            msg = f"There is no method {proposal['value']!r}; choose from {', '.join(self.found.head_methods)}."
+            msg = (
+                f"There is no method {proposal['value']!r}; choose from {', '.join(self.found.head_methods)}."
+            )
             raise t.TraitError(msg)
         return proposal["value"]
 
@@ -141,7 +143,9 @@ class ImportanceView(anywidget.AnyWidget):
             if tuple(head) not in known:
                 msg = f"There is no head {tuple(head)!r}: it is said by stage, layer and head."
                 raise t.TraitError(msg)
-        return value if value is None or proposal["trait"].name == "pointed" else [list(head) for head in value]
+        return (
+            value if value is None or proposal["trait"].name == "pointed" else [list(head) for head in value]
+        )
 
     def save(self, path: str | Path, *, theme: str = "light", scale: float = keep.SCALE) -> None:
         """Save the heads as a figure: ``.svg`` for vectors, ``.png`` for pixels; see `PruningView.save`."""
@@ -254,4 +258,3 @@ def _units(found: HeadImportance) -> dict[str, Any] | None:
 def importance_view(found: HeadImportance) -> ImportanceBox:
     """Return importance as a widget."""
     return ImportanceBox(found)
-

@@ -43,7 +43,7 @@ class Scatter:
         found = view.found
         self._heads = list(found.heads)
         self.exact, self.gradient = found.values["exact"], found.values["gradient"]
-        scales = {"x": bqplot.LinearScale(), "y": bqplot.LinearScale()}
+        scales = {"x": _scale(self.exact), "y": _scale(self.gradient)}
         names = [f"{stage} {layer}.{head}" for stage, layer, head in self._heads]
         self._points = bqplot.Scatter(
             x=self.exact, y=self.gradient, names=names, display_names=False, scales=scales,
@@ -56,9 +56,9 @@ class Scatter:
         quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
         axes = [
             bqplot.Axis(scale=scales["x"], label=f"exact: {found.label} lost without the head",
-                        tick_format=".2~g", label_offset="2.8em", num_ticks=6, **quiet),
+                        tick_format=".2~g", label_offset="2.8em", **quiet),
             bqplot.Axis(scale=scales["y"], side="left", label="gradient: first-order change",
-                        tick_format=".2~g", label_offset="4.4em", num_ticks=6, **quiet),
+                        tick_format=".2~g", label_offset="4.4em", **quiet),
         ]  # fmt: skip
         self.figure: bqplot.Figure = bqplot.Figure(
             marks=[self._points], axes=axes,
@@ -81,7 +81,7 @@ class Scatter:
         stages = dict.fromkeys(stage for stage, _, _ in self._heads)
         dots = "".join(
             f'<span style="margin-right:14px;white-space:nowrap"><span style="display:inline-block;width:9px;'
-            f"height:9px;border-radius:50%;margin-right:6px;background:{COLOURS.get(stage, 'gray')}\"></span>"
+            f'height:9px;border-radius:50%;margin-right:6px;background:{COLOURS.get(stage, "gray")}"></span>'
             f"{stage}</span>"
             for stage in stages
         )
@@ -116,6 +116,15 @@ class Scatter:
         chosen = change["new"]
         is_none = chosen is None or not len(chosen)
         self._view.pointed = None if is_none else list(self._heads[int(chosen[-1])])
+
+
+def _scale(values: np.ndarray) -> bqplot.LinearScale:
+    """Return a scale with room around its points."""
+    import bqplot
+
+    least, most = float(values.min()), float(values.max())
+    room = 0.06 * ((most - least) or abs(most) or 1.0)
+    return bqplot.LinearScale(min=least - room, max=most + room)
 
 
 def _nth(rank: Any) -> str:
