@@ -4,7 +4,14 @@ from .alignment import Alignment, align
 from .attribution import METHODS, Attribution, Method, attribute, together
 from .explain import TASKS, Explanation, Task
 from .heads import LEAST, MEASURES, FoundHead, HeadMeasures, find_heads, head_measures
-from .importance import HeadImportance, head_importance
+from .importance import (
+    HeadImportance,
+    Interactions,
+    PruningCurve,
+    head_importance,
+    interactions,
+    pruning_curve,
+)
 from .products import Products, products
 from .scores import RepeatScores, repeat_scores
 from .through import LONGEST, Relevance, relevance, rollout
@@ -38,8 +45,10 @@ __all__ = [
     "FoundHead",
     "HeadImportance",
     "HeadMeasures",
+    "Interactions",
     "Method",
     "Products",
+    "PruningCurve",
     "Randomisation",
     "Relevance",
     "RepeatScores",
@@ -56,7 +65,9 @@ __all__ = [
     "find_heads",
     "head_importance",
     "head_measures",
+    "interactions",
     "products",
+    "pruning_curve",
     "randomisation",
     "relevance",
     "repeat_scores",

@@ -28,7 +28,7 @@ from .gradients import can_be_differentiated, gradients
 from .metrics import METRICS, Metric, metric_named
 from .opened import Numbers, Opened, opened
 from .result import METHODS, HeadImportance, Number
-from .spread import difference, number_of, standard_errors
+from .spread import drops, number_of, standard_errors
 
 MetricLike = str | Metric | Callable[..., Any]
 
@@ -221,10 +221,10 @@ def _exact(session: Opened, request: Request, found: Found) -> Number:
     masks = [Mask(heads=(head,)) for head in session.heads]
     means = session.means(request.mode)
     intact, ablated = with_progress(session, metric, masks, means, shown=request.progress)
-    values, errors = difference(metric, intact, ablated, request.seed)
-    found.values["exact"], found.spread["exact"] = values, errors
-    if intact.ndim == 1:
-        found.per_example["exact"] = ablated - intact if metric.is_loss else intact - ablated
+    dropped = drops(metric, intact, ablated, request.seed)
+    found.values["exact"], found.spread["exact"] = dropped.means, dropped.errors()
+    if dropped.each is not None:
+        found.per_example["exact"] = dropped.each
     return number_of(metric, intact)
 
 

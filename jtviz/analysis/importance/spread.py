@@ -6,6 +6,8 @@ again (Koehn 2004, *Statistical significance tests for machine translation evalu
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .metrics import METRICS, Metric
@@ -46,8 +48,38 @@ def is_mean(metric: Metric) -> bool:
     return metric.total_of is METRICS["loss"].total_of
 
 
-def difference(metric: Metric, intact: Numbers, ablated: Numbers, seed: int) -> tuple[Numbers, Numbers]:
-    """Return by how much a metric is worse, and the standard error of that.
+@dataclass(frozen=True, eq=False)
+class Drops:
+    """By how much a metric is worse without each of several masks.
+
+    Attributes
+    ----------
+    means : array
+        Over the data set, ``[masks]``.
+    each : array or None
+        Of each example, ``[masks, examples]``, where the metric is their mean.
+    drawn : array or None
+        Of each data set that was drawn, ``[masks, draws]``, where it is not.
+    """
+
+    means: Numbers
+    each: Numbers | None
+    drawn: Numbers | None
+
+    def errors(self, weights: Numbers | None = None) -> Numbers:
+        """Return standard errors of the drops, or of sums of them with these weights, ``[sums, masks]``."""
+        rows = self.drawn if self.each is None else self.each
+        if rows is None:
+            return np.full(len(self.means if weights is None else weights), np.nan)
+        summed: Numbers = rows if weights is None else weights @ rows
+        if self.each is not None:
+            return standard_errors(summed)
+        found: Numbers = summed.std(axis=1, ddof=1)
+        return found
+
+
+def drops(metric: Metric, intact: Numbers, ablated: Numbers, seed: int) -> Drops:
+    """Return by how much a metric is worse.
 
     Parameters
     ----------
@@ -60,15 +92,15 @@ def difference(metric: Metric, intact: Numbers, ablated: Numbers, seed: int) -> 
     """
     if is_mean(metric):
         each = worse(metric, intact, ablated)
-        return each.mean(-1), standard_errors(each)
-    whole = metric.total(intact)
-    values = worse(metric, whole, np.array([metric.total(one) for one in ablated]))
+        return Drops(each.mean(-1), each, None)
+    values = worse(metric, metric.total(intact), np.array([metric.total(one) for one in ablated]))
     if len(intact) < 2:
-        return values, np.full(len(values), np.nan)
-    drawn = np.random.default_rng(seed).integers(len(intact), size=(DRAWS, len(intact)))
-    totals = np.array([metric.total(intact[rows]) for rows in drawn])
-    again = np.array([[metric.total(one[rows]) for rows in drawn] for one in ablated]).reshape(-1, DRAWS)
-    return values, worse(metric, totals, again).std(axis=1, ddof=1)
+        return Drops(values, None, None)
+    # The same examples are drawn for all: differences are paired.
+    rows = np.random.default_rng(seed).integers(len(intact), size=(DRAWS, len(intact)))
+    totals = np.array([metric.total(intact[drawn]) for drawn in rows])
+    again = [[metric.total(one[drawn]) for drawn in rows] for one in ablated]
+    return Drops(values, None, worse(metric, totals, np.array(again).reshape(-1, DRAWS)))
 
 
-__all__ = ["Number", "difference", "is_mean", "number_of", "standard_errors", "worse"]
+__all__ = ["Drops", "Number", "drops", "is_mean", "number_of", "standard_errors", "worse"]
