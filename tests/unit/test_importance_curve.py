@@ -96,6 +96,11 @@ def test_random_orders_spread_between_the_ends_and_are_drawn_by_the_seed(curve: 
     assert table[table["method"] == "exact"]["value"].tolist() == curve.values["exact"].tolist()
 
 
+def test_a_data_set_is_read_once(curve: PruningCurve) -> None:
+    again = pruning_curve(jtviz.demo.classifier(), iter(NOTES), methods="gradient", draws=0)
+    np.testing.assert_allclose(again.values["gradient"], curve.values["gradient"], atol=1e-6)
+
+
 def test_importance_beats_chance_where_one_head_is_needed() -> None:
     curve = pruning_curve(jtviz.demo.induction(), repeats(6), metric="accuracy", methods="exact", draws=4)
     third = int(np.flatnonzero(curve.counts == 3)[0])
