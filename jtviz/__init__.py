@@ -9,12 +9,13 @@
 
 from . import analysis, demo
 from .analysis import head_importance
-from .capture import HookedTransformer, Trace, from_arrays, hook, load
-from .show import explain, show_attention, show_gradients
+from .capture import HookedTransformer, Mask, Trace, from_arrays, hook, load, prune
+from .show import explain, show_attention, show_gradients, show_pruning
 from .tokens import TokenizerPair, Tokens
 
 __all__ = [
     "HookedTransformer",
+    "Mask",
     "TokenizerPair",
     "Tokens",
     "Trace",
@@ -25,7 +26,9 @@ __all__ = [
     "head_importance",
     "hook",
     "load",
+    "prune",
     "show_attention",
     "show_gradients",
+    "show_pruning",
 ]
 __version__ = "0.1.0"

@@ -4,6 +4,8 @@ from .elsewhere import from_arrays
 from .errors import JtvizError, NoAttentionError, OutOfRangeError, SiteRefusedError, TokenizerNotFoundError
 from .files import TraceFileError, load
 from .hooked import HookedTransformer, hook
+from .intervention.ablation import Mask
+from .pruning.pruning import Pruned, prune
 from .stages import STAGES
 from .trace import Trace
 
@@ -11,8 +13,10 @@ __all__ = [
     "STAGES",
     "HookedTransformer",
     "JtvizError",
+    "Mask",
     "NoAttentionError",
     "OutOfRangeError",
+    "Pruned",
     "SiteRefusedError",
     "TokenizerNotFoundError",
     "Trace",
@@ -20,4 +24,5 @@ __all__ = [
     "from_arrays",
     "hook",
     "load",
+    "prune",
 ]

@@ -59,6 +59,10 @@ class Memory:
             self._traces.move_to_end(key)
         return self._traces.get(key)
 
+    def last(self) -> Trace | None:
+        """Return the trace that was made or looked at last."""
+        return next(reversed(self._traces.values()), None)
+
     def keep(self, key: Hashable, trace: Trace) -> None:
         """Keep a trace; let go of the oldest beyond eight, or beyond 2 GiB."""
         self._traces[key] = trace

@@ -14,9 +14,10 @@ import traitlets
 
 import jtviz
 from jtviz.capture import JtvizError, Trace, from_arrays, hook
-from jtviz.views import AttentionView, AttributionView, Selection, numbers
+from jtviz.views import AttentionView, AttributionView, PruningView, Selection, numbers
 from jtviz.views.bundle import bundle
 from jtviz.views.describe import describe
+from jtviz.views.importance import ImportanceView
 from jtviz.views.selection import carry_pins, selection_of
 from jtviz.views.tiles import TileServer
 from tests.zoo.families import FAMILIES
@@ -291,11 +292,13 @@ def test_the_widget_state_carries_no_weights(trace: Trace) -> None:
     [
         (AttentionView, "AttentionTraits"),
         (AttributionView, "AttributionTraits"),
+        (PruningView, "PruningTraits"),
+        (ImportanceView, "ImportanceTraits"),
         (Selection, "Choices"),
     ],
 )
 def test_python_and_typescript_name_the_same_traits(view: type[Any], interface: str) -> None:
-    files = ("core/types", "core/settings", "attribution/types")
+    files = ("core/types", "core/settings", "attribution/types", "pruning/types")
     source = "".join((ROOT / f"js/src/{name}.ts").read_text(encoding="utf-8") for name in files)
     names: set[str] = set()
     wanted = [interface]

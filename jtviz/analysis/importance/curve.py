@@ -16,6 +16,7 @@ from jtviz.capture import JtvizError, OutOfRangeError
 from jtviz.capture.intervention.ablation import Mask, Mode
 from jtviz.capture.part import is_int
 
+from ..drawn import Drawn
 from .examples import SIZE
 from .importance import MetricLike, Request, checked_methods, measured, prepared, with_progress
 from .opened import Numbers, opened
@@ -30,7 +31,7 @@ POINTS = 24
 
 
 @dataclass(frozen=True, eq=False)
-class PruningCurve:
+class PruningCurve(Drawn):
     """The metric against the share of heads that are off. Made by `pruning_curve`.
 
     Attributes
@@ -49,6 +50,8 @@ class PruningCurve:
         The metric of the whole model.
     n : int
         Examples.
+    importance : HeadImportance
+        What the orders come from.
     notes : tuple of str
         What has to be known of the numbers.
     """
@@ -65,6 +68,7 @@ class PruningCurve:
     mode: str
     intact: Number
     n: int
+    importance: HeadImportance = field(repr=False)
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -232,6 +236,7 @@ def pruning_curve(
         mode=mode,
         intact=whole,
         n=len(examples),
+        importance=importance,
         notes=tuple(dict.fromkeys((*examples.notes, *importance.notes))),
     )
 

@@ -5,6 +5,7 @@ Required: nothing is claimed that chance could have done; what one head does alo
 
 from __future__ import annotations
 
+import html
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,10 @@ class Interactions:
         if self.beyond.value > 0:
             return said + "they back each other up"
         return said + "they do parts of one thing, or undo each other"
+
+    def _repr_html_(self) -> str:
+        table: str = self.to_pandas().to_html(index=False, border=0, float_format=lambda x: f"{x:.3g}")
+        return f'<div style="font-size:13px;line-height:20px">{html.escape(self.words)}.</div>{table}'
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a pair: both heads, what is lost without each, without both, and the interaction."""

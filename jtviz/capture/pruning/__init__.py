@@ -1,0 +1,1 @@
+"""Prune a model: heads and feed-forward units really removed from a copy of it, or masked for good."""
