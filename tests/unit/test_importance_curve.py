@@ -203,7 +203,15 @@ def test_heads_that_continue_what_repeats_back_each_other_up() -> None:
     assert pair.joint.value > 5 * found.alone[1:3].sum()
     assert pair.beyond.value > 2 * pair.beyond.error
     assert "they back each other up" in found.words
-    assert found.words.startswith("loss rises by 6.")
+    assert found.words.startswith("loss changes by +6.")
+
+
+def test_nothing_is_backed_up_where_the_model_is_better_without() -> None:
+    trace = jtviz.demo.induction().trace("k7Qm2xRt k7Qm2xRt")
+    found = interactions(jtviz.demo.induction(), trace, [("decoder", 1, head) for head in range(4)])
+    assert found.joint.value < 0 < found.beyond.value  # the half that repeats nothing weighs more
+    assert "act together, beyond the sum of each" in found.words
+    assert found.words.startswith("loss changes by -2.13 without all 4 heads, by -2.61 in sum")
 
 
 def test_what_chance_could_do_is_not_claimed() -> None:
