@@ -1,7 +1,7 @@
 """A copy of a model without some of its heads and feed-forward units.
 
-Required: what the copy answers is what the model answers under `HookedTransformer.ablate` of the same mask; the
-model itself is not touched.
+Required: what the copy answers is what the model answers under `HookedTransformer.ablate` of the same mask;
+the model itself is not touched.
 """
 
 from __future__ import annotations
@@ -82,10 +82,11 @@ def prune(
 ) -> Pruned:
     """Return a copy of a model without some of its heads and feed-forward units.
 
-    The rows and columns of the weights that make them are cut out, and the copy is run to see that it answers as
-    the model does with the same parts switched off; what cannot be cut so is masked for good: what would read
-    it is set to zero. Heads of `torch.nn.MultiheadAttention` go into a module of jtviz that can have any number
-    of them; a layer that lost all of them is no attention layer of later traces.
+    The rows and columns of the weights that make them are cut out, and the copy is run to see that it answers
+    as the model does with the same parts switched off; what cannot be cut so is masked for good: what would
+    read it is set to zero. Heads of `torch.nn.MultiheadAttention` that are left go into a module of jtviz
+    that can have any number of them. A layer keeps at least one head and one unit, masked for good where all
+    were to go, so that layers are numbered as before in a trace of the copy; what is left closes ranks.
 
     Parameters
     ----------
@@ -108,15 +109,15 @@ def prune(
     Raises
     ------
     JtvizError
-        If it is not said what to prune, nothing was ever traced, the model cannot be copied, or a head or unit
-        cannot even be masked for good: of one module that several layers call, in only some of them.
+        If it is not said what to prune, nothing was ever traced, the model cannot be copied, or a head or
+        unit cannot even be masked for good: of one module that several layers call, in only some of them.
     OutOfRangeError
         If there is no such layer, head or unit.
 
     Notes
     -----
-    The configuration of a Hugging Face model stays as it is, so ``from_pretrained`` cannot open the saved copy;
-    ``torch.save(pruned.model, path)`` and ``torch.load(path, weights_only=False)`` can.
+    The configuration of a Hugging Face model stays as it is, so ``from_pretrained`` cannot open the saved
+    copy; ``torch.save(pruned.model, path)`` and ``torch.load(path, weights_only=False)`` can.
 
     Examples
     --------
@@ -124,7 +125,7 @@ def prune(
     >>> translator = jtviz.demo.translator()
     >>> pruned = jtviz.prune(translator, heads={("encoder", 0): [1]}, text="I like to drink tea.")
     >>> pruned
-    Pruned(1 head removed: 37,008 of 3,025,344 parameters saved)
+    Pruned(1 head removed: 37,008 of 2,992,179 parameters saved)
     >>> pruned.hooked.generate("I like to drink tea.")
     '我喜欢喝茶。'
     """
@@ -167,17 +168,12 @@ def _checked(mask: Any, heads: Any, units: Any) -> dict[str, Which]:
 
 def _learnt(hooked: HookedTransformer, text: Text | None, inputs: Any) -> tuple[Places, Prepared]:
     """Return where heads and units are, and what was read to see it."""
-    if text is not None or inputs is not None:
-        trace = hooked.trace(text, inputs=inputs)
-    else:
-        found = hooked.memory.last()
-        if found is None:
-            raise JtvizError(
-                "it is not known where this model has its heads: trace a text first, or pass text=."
-            )
-        trace = found
-    if trace.places is None or trace.reading is None:
-        raise JtvizError("the last trace was not made by running this model: pass text= or inputs=.")
+    is_given = text is not None or inputs is not None
+    trace = hooked.trace(text, inputs=inputs) if is_given else hooked.memory.last()
+    if trace is None or trace.places is None or trace.reading is None:
+        raise JtvizError(
+            "it is not known where this model has its heads: trace a text first, or pass text= or inputs=."
+        )
     return trace.places, trace.reading.prepared
 
 
