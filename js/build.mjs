@@ -40,8 +40,7 @@ if (views.length === 0) {
 }
 
 /** @type {import("esbuild").BuildOptions} */
-const options = {
-  entryPoints: views.map((name) => join(VIEWS, name)),
+const shared = {
   outdir: STATIC,
   bundle: true,
   format: "esm",
@@ -53,12 +52,19 @@ const options = {
   logLevel: "info",
   plugins: [cssAsText],
 };
+const paths = views.map((name) => join(VIEWS, name));
+const isPage = (path) => UNLIMITED.has(`${basename(path, ".ts")}.js`);
+/** A saved page has no kernel: what needs one is left out of it. */
+const builds = [
+  { ...shared, entryPoints: paths.filter((path) => !isPage(path)), define: { HAS_KERNEL: "true" } },
+  { ...shared, entryPoints: paths.filter(isPage), define: { HAS_KERNEL: "false" } },
+];
 
 if (watching) {
-  const context = await esbuild.context(options);
-  await context.watch();
+  const contexts = await Promise.all(builds.map((options) => esbuild.context(options)));
+  await Promise.all(contexts.map((context) => context.watch()));
 } else {
-  await esbuild.build({ ...options, logLevel: "warning" });
+  await Promise.all(builds.map((options) => esbuild.build({ ...options, logLevel: "warning" })));
   await forgetRemovedViews();
   const minified = await pack();
   process.exitCode = (await allWithinLimit(minified)) ? 0 : 1;

@@ -15,6 +15,7 @@ export default defineConfig({
       },
     },
   ],
+  define: { HAS_KERNEL: "true" }, // as build.mjs says it of all but a saved page
   test: {
     environment: "happy-dom",
     include: ["test/**/*.test.ts"],

@@ -8,8 +8,9 @@
 """
 
 from . import analysis, demo
+from .analysis import head_importance
 from .capture import HookedTransformer, Mask, Trace, from_arrays, hook, load, prune
-from .show import explain, show_attention, show_gradients
+from .show import explain, show_attention, show_gradients, show_pruning
 from .tokens import TokenizerPair, Tokens
 
 __all__ = [
@@ -22,10 +23,12 @@ __all__ = [
     "demo",
     "explain",
     "from_arrays",
+    "head_importance",
     "hook",
     "load",
     "prune",
     "show_attention",
     "show_gradients",
+    "show_pruning",
 ]
 __version__ = "0.1.0"

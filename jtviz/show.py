@@ -9,14 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from .capture import STAGES, HookedTransformer, Trace, hook
+from .analysis.importance.result import HeadImportance
+from .capture import STAGES, HookedTransformer, JtvizError, Trace, hook
 
 if TYPE_CHECKING:
     from torch import nn
 
     from .analysis import Explanation
     from .capture.inputs import Text
-    from .views import AttentionView, GradientsView
+    from .capture.intervention.ablation import Which
+    from .views import AttentionView, GradientsView, PruningView
 
 EITHER = "{} takes either a model and a text, or trace= of an earlier call."
 
@@ -222,6 +224,91 @@ def show_gradients(
         return gradients_view(session, wanted, how, progress=progress, check=check, unit=shaded, **settings)
 
 
+def show_pruning(
+    model: HookedTransformer | nn.Module | Trace | None = None,
+    text: str | None = None,
+    *,
+    tokenizer: Any = None,
+    target: Any = None,
+    target_text: str | None = None,
+    generate: int | None = None,
+    inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    tokens: Mapping[str, Sequence[str]] | None = None,
+    trace: Trace | None = None,
+    heads: Which | None = None,
+    units: Which | None = None,
+    mode: str = "zero",
+    reference: Any = None,
+    colouring: str | None = None,
+    **settings: Any,
+) -> PruningView:
+    """Switch attention heads and feed-forward units off in the picture, and see what the model says without.
+
+    Parameters
+    ----------
+    model : HookedTransformer or torch.nn.Module
+        Any PyTorch model with attention in it. A `Trace` may stand here too.
+    text : str
+        The sentence.
+    tokenizer : optional
+        Of Hugging Face or of ``tokenizers``; found by itself where the model knows it.
+    target : optional
+        Whose probability is followed, as in `HookedTransformer.trace`. Left out: the whole of what was
+        written; the likeliest class; what the last token of a text predicts.
+    target_text, generate : optional
+        A given translation or answer, fed teacher-forced; how many tokens to generate first.
+    inputs, tokens, trace : optional
+        As in `show_attention`. Views of one trace are linked.
+    heads, units : mapping, optional
+        What is off at first, ``{("decoder", 3): [0, 5]}``, as in `HookedTransformer.ablate`.
+    mode : {"zero", "mean"}
+        What stands in for what is off: nothing, or what it adds on average.
+    reference : str, mapping or list of them, optional
+        Texts, or inputs of the forward, that the average is over; the text itself if left out.
+    colouring : {"effect", "gradient", "none"}, optional
+        What heads are coloured by: what switching each off alone changes, where that is quick, else the
+        gradient.
+    **settings
+        ``stage``, ``layer`` and ``pinned``.
+
+    Returns
+    -------
+    PruningView
+        A widget; last in a cell, it is shown. Its ``effect`` has the numbers, ``switch_off`` and ``undo``
+        drive it.
+
+    Raises
+    ------
+    TypeError
+        For an unknown keyword, or when there is nothing to trace.
+    ValueError
+        For a stage, layer, head, unit or mode that does not exist, or a text that cannot be read.
+
+    Examples
+    --------
+    >>> import jtviz
+    >>> view = jtviz.show_pruning(jtviz.demo.translator(), "I like to drink tea.", heads={("cross", 1): None})
+    >>> view.effect.intact.text
+    '我喜欢喝茶。'
+    """
+    from .capture.intervention.ablation import checked, checked_mode
+    from .views import PruningView
+    from .views.pruning import COLOURINGS
+
+    known = ("stage", "layer", "pinned")
+    refuse_unknown(show_pruning, {k: v for k, v in settings.items() if k not in known}, known)
+    checked_mode(mode)
+    checked(heads, "heads")
+    checked(units, "units")
+    refuse_other("colouring", colouring, [name for name, _, _ in COLOURINGS])
+    given = {"target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens}
+    trace = _traced("show_pruning", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
+    return PruningView(
+        trace, target=target, heads=heads, units=units, mode=mode, reference=reference, colouring=colouring,
+        **settings,
+    )  # fmt: skip
+
+
 @overload
 def explain(
     model: HookedTransformer | nn.Module, text: list[str] | list[tuple[str, str]], **asked: Any
@@ -401,3 +488,16 @@ def refuse_other(name: str, value: str | None, options: Sequence[str]) -> None:
     if value is not None and value not in options:
         msg = f"{name} is one of {', '.join(map(repr, options))}, not {value!r}."
         raise ValueError(msg)
+
+
+def _importance_drawn(found: HeadImportance) -> Any:
+    """Draw importance; the widgets are loaded when something is shown."""
+    try:
+        from .views.importance import importance_view
+    except ImportError as error:  # the front end is not built
+        raise JtvizError(str(error)) from None
+    return importance_view(found)
+
+
+# Analyses know no views.
+HeadImportance.drawn_by = staticmethod(_importance_drawn)

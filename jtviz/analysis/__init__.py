@@ -4,6 +4,14 @@ from .alignment import Alignment, align
 from .attribution import METHODS, Attribution, Method, attribute, together
 from .explain import TASKS, Explanation, Task
 from .heads import LEAST, MEASURES, FoundHead, HeadMeasures, find_heads, head_measures
+from .importance import (
+    HeadImportance,
+    Interactions,
+    PruningCurve,
+    head_importance,
+    interactions,
+    pruning_curve,
+)
 from .products import Products, products
 from .scores import RepeatScores, repeat_scores
 from .through import LONGEST, Relevance, relevance, rollout
@@ -35,9 +43,12 @@ __all__ = [
     "Explanation",
     "Faithfulness",
     "FoundHead",
+    "HeadImportance",
     "HeadMeasures",
+    "Interactions",
     "Method",
     "Products",
+    "PruningCurve",
     "Randomisation",
     "Relevance",
     "RepeatScores",
@@ -52,8 +63,11 @@ __all__ = [
     "by_words",
     "faithfulness",
     "find_heads",
+    "head_importance",
     "head_measures",
+    "interactions",
     "products",
+    "pruning_curve",
     "randomisation",
     "relevance",
     "repeat_scores",

@@ -4,6 +4,7 @@ from .attention import AttentionView
 from .attribution import AttributionView
 from .explained import explanation_view
 from .gradients import GradientsView
+from .pruning import PruningView
 from .selection import Selection
 from .settings import MODES, SETTINGS
 
@@ -13,6 +14,7 @@ __all__ = [
     "AttentionView",
     "AttributionView",
     "GradientsView",
+    "PruningView",
     "Selection",
     "explanation_view",
 ]

@@ -23,6 +23,7 @@ from .linked import SHARED, Linked
 from .settings import SETTINGS, Settings
 from .shown import Choice, Shown
 from .snapshot import snapshot
+from .switching import Switching
 from .tiles import TileServer
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class AttentionView(Settings, Linked):
+class AttentionView(Settings, Switching, Linked):
     """Attention of one trace as links, as a matrix and over the text.
 
     Parameters
@@ -67,7 +68,7 @@ class AttentionView(Settings, Linked):
 
     def __init__(self, trace: Trace, *, spans: Spans | None = None, **choices: Any) -> None:
         self._server = TileServer(trace, self._send_later)
-        meta = describe(trace, spans)
+        meta = describe(trace, spans) | {"can_prune": trace.reading is not None}
         given = {name: value for name, value in choices.items() if value is not None}
         own = {name: value for name, value in given.items() if name not in SHARED}
 
@@ -75,6 +76,7 @@ class AttentionView(Settings, Linked):
             return {"meta": meta, "snapshot": snapshot(self._server, {**state, **own}), **own}
 
         self._begin(trace, given, traits)
+        self._begin_switching(trace)
         self.on_msg(self._on_message)
 
     def __repr__(self) -> str:
@@ -96,7 +98,7 @@ class AttentionView(Settings, Linked):
     @property
     def shown(self) -> Shown:
         """The numbers of the choice, whole or in parts."""
-        return Shown(self._server.source, self.choice)
+        return Shown(self._drawn_server.source, self.choice)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything chosen in the view as plain values, for `restore` or `jtviz.show_attention`.
@@ -251,7 +253,9 @@ class AttentionView(Settings, Linked):
     def _on_message(self, _: ipywidgets.Widget, message: Any, __: list[memoryview]) -> None:
         if not isinstance(message, dict):
             return
-        if reply := self._server.answer(message) or keep.answer(self, message):
+        if message.get("op") == "ping":
+            self.send({"op": "pong", "id": message.get("id")})
+        elif reply := self._server.answer(message) or keep.answer(self, message):
             self.send(*reply)
 
     def _send_later(self, message: dict[str, Any], buffers: list[bytes]) -> None:

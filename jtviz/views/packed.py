@@ -64,7 +64,7 @@ def packed(view: AttentionView, room: int) -> Packed:
     """Return the tiles of a view's trace that fit in `room` bytes."""
     found = Packed(whole_limit=_whole_limit(view, room))
     # Sampled where exact numbers would take minutes; what would follow is given up at once.
-    server = TileServer(view.trace, lambda *_: None, found.whole_limit)
+    server = TileServer(view.drawn, lambda *_: None, found.whole_limit)
     try:
         for stage, layer in _nearest(view.trace, view.stage, view.layer):
             is_there = is_whole(view.trace, stage, layer, found.whole_limit)

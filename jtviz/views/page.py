@@ -87,7 +87,8 @@ def page(view: AttentionView, budget: int) -> Page:
 def _traits(view: AttentionView, whole_limit: int = WHOLE_LIMIT) -> dict[str, Any]:
     names = ("stage", "layer", "heads", "pinned", *SETTINGS)
     traits = {name: getattr(view, name) for name in names}
-    return {"meta": {**view.meta, "whole_limit": whole_limit}, **traits}
+    # Nothing is switched off without a kernel.
+    return {"meta": {**view.meta, "whole_limit": whole_limit, "can_prune": False}, **traits}
 
 
 def _state(traits: str, tiles: Mapping[str, str]) -> str:

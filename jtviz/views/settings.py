@@ -16,7 +16,7 @@ from .source import ALL
 
 MODES = ("links", "matrix", "text")
 SCALES = ("linear", "sqrt", "log", "rank")
-PANELS = ("overview", "weights", "table", "products", "generated", "alignment", "keep")
+PANELS = ("overview", "weights", "table", "products", "prune", "generated", "alignment", "keep")
 
 
 def _setting(trait: Any) -> Any:

@@ -101,8 +101,10 @@ class TileServer:
     """
 
     def __init__(self, trace: Trace, send: Send | None = None, whole_limit: int = WHOLE_LIMIT) -> None:
-        self._trace = trace
-        self._send = send
+        self.trace = trace
+        self.send = send
+        self.versions: dict[int, TileServer] = {}
+        """Other traces of the same tokens, which a key names by its ``version``."""
         self._whole_limit = whole_limit
         self.source = Source(trace)
         self._shown: dict[Choice, Shown] = {}
@@ -136,10 +138,17 @@ class TileServer:
             return {**reply, "ok": False, "error": "a request for tiles has a list of keys"}, []
         tiles, buffers = [], []
         for key in keys:
-            tile, data = self.answer_one(key)
+            tile, data = self._of_version(key)
             tiles.append(tile)
             buffers.append(data)
         return {**reply, "ok": True, "tiles": tiles}, buffers
+
+    def _of_version(self, key: Key) -> tuple[dict[str, Any], bytes]:
+        version = key.get("version", 0)
+        server = self.versions.get(version) if version else self
+        if server is None:
+            return {"error": "this attention is of a choice that was changed since"}, b""
+        return server.answer_one(key)
 
     def answer_one(self, key: Key) -> tuple[dict[str, Any], bytes]:
         """Return what goes with one tile, and its bytes."""
@@ -152,6 +161,8 @@ class TileServer:
 
     def cancel(self, keep: object = ()) -> None:
         """Stop what is being computed for nobody any more: all but the tiles of these names."""
+        for other in self.versions.values():
+            other.cancel(keep)
         wanted = set(keep) if isinstance(keep, (list, tuple)) else set()
         for name in [*self._tasks]:
             if name not in wanted:
@@ -172,7 +183,7 @@ class TileServer:
         return self._shown[choice]
 
     def _size(self, key: Key) -> tuple[int, int, int]:
-        trace, stage = self._trace, key["stage"]
+        trace, stage = self.trace, key["stage"]
         queries = len(trace.tokens[trace.query_side(stage)])
         keys = len(trace.tokens[trace.key_side(stage)])
         return self.source.heads(key.get("weighting", "raw"), stage, key["layer"]), queries, keys
@@ -201,8 +212,8 @@ class TileServer:
                 f"who looks at a token is not renormalised for {queries:,} queries: switch renormalising off."
             )
         col = slice(index, index + 1)
-        site = self._trace.site(key["stage"], key["layer"])
-        if self._send is None or site.is_summed or heads * queries * keys <= SEEN:
+        site = self.trace.site(key["stage"], key["layer"])
+        if self.send is None or site.is_summed or heads * queries * keys <= SEEN:
             return Answer(shown.weights(None, col)[:, :, 0])
 
         def work(report: Callable[[float], None]) -> Answer:
@@ -241,7 +252,7 @@ class TileServer:
         )
         work = partial(shown.pooled, rows, cols, factor=factor, pool=key["pool"])
         cost = (rows.stop - rows.start) * (cols.stop - cols.start) * len(shown.choice.members)
-        if self._send is None or cost <= AT_ONCE:
+        if self.send is None or cost <= AT_ONCE:
             return Answer(work().values[0])
         preview = work(samples=max(1, AT_ONCE * factor // cost // 2))
         if preview.sampled is None:
@@ -251,7 +262,7 @@ class TileServer:
 
     def _follow(self, key: Key, work: Callable[[Callable[[float], None]], Answer]) -> None:
         """Compute a tile in the background, and send it under the name of its key."""
-        send, name = self._send, name_of(key)
+        send, name = self.send, name_of(key)
         if send is None or name in self._tasks:
             return
         told = time.monotonic()
@@ -289,7 +300,7 @@ class TileServer:
         # The end of a query word sees most, and the start of a key word is seen by most.
         rows = [shown.query.starts[row + 1] - 1 for row in down]
         cols = [shown.key.starts[col] for col in across]
-        blind = self._trace.mask(key["stage"], layer=key["layer"], head=0, rows=rows, cols=cols)
+        blind = self.trace.mask(key["stage"], layer=key["layer"], head=0, rows=rows, cols=cols)
         return Answer(blind.to(torch.uint8))
 
     def _hidden(self, key: Key) -> Answer:
@@ -306,12 +317,12 @@ class TileServer:
         return Answer(pictures, {"sampled": seen} if seen else {})
 
     def _measures(self, key: Key) -> Answer:
-        values, info = measured(self._trace, key["stage"])
+        values, info = measured(self.trace, key["stage"])
         return Answer(values, info)
 
     def _products(self, key: Key) -> Answer:
         found = products(
-            self._trace,
+            self.trace,
             key["stage"],
             layer=key["layer"],
             head=key["head"],
@@ -324,7 +335,7 @@ class TileServer:
         return Answer(torch.stack([found.query, found.key]), said)
 
     def _alignment(self, key: Key) -> Answer:
-        found = align(self._trace, key["layer"], key["heads"])
+        found = align(self.trace, key["layer"], key["heads"])
         return Answer(found.weights, {"written": list(found.written), "words": list(found.words)})
 
 

@@ -1,5 +1,7 @@
 """What a view shows as numbers: each step against a closed form or the analysis that defines it."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -149,6 +151,9 @@ def test_what_takes_long_is_sampled_and_then_exact(monkeypatch: pytest.MonkeyPat
     assert answer["sampled"] < 16
     for task in [*server._tasks.values()]:
         task.result(30)
+    until = time.monotonic() + 30
+    while not any(message["op"] == "tile" for message, _ in sent) and time.monotonic() < until:
+        time.sleep(0.01)  # it is sent once the result is there
     exact, data = TileServer(long).answer_one(key)
     final = [(message, buffers) for message, buffers in sent if message["op"] == "tile"]
     assert len(final) == 1

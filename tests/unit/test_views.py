@@ -14,7 +14,7 @@ import traitlets
 
 import jtviz
 from jtviz.capture import JtvizError, Trace, from_arrays, hook
-from jtviz.views import AttentionView, AttributionView, Selection, numbers
+from jtviz.views import AttentionView, AttributionView, PruningView, Selection, numbers
 from jtviz.views.bundle import bundle
 from jtviz.views.describe import describe
 from jtviz.views.selection import carry_pins, selection_of
@@ -291,11 +291,12 @@ def test_the_widget_state_carries_no_weights(trace: Trace) -> None:
     [
         (AttentionView, "AttentionTraits"),
         (AttributionView, "AttributionTraits"),
+        (PruningView, "PruningTraits"),
         (Selection, "Choices"),
     ],
 )
 def test_python_and_typescript_name_the_same_traits(view: type[Any], interface: str) -> None:
-    files = ("core/types", "core/settings", "attribution/types")
+    files = ("core/types", "core/settings", "attribution/types", "pruning/types")
     source = "".join((ROOT / f"js/src/{name}.ts").read_text(encoding="utf-8") for name in files)
     names: set[str] = set()
     wanted = [interface]

@@ -57,6 +57,8 @@ export class Tiles {
   readonly waiting: Signal<boolean> = signal(false);
   /** How far what takes long is, 0 to 1; null when nothing does. */
   readonly progress: Signal<number | null> = signal(null);
+  /** The pruned trace that is drawn, by its version; 0 for the model as it is. */
+  readonly drawn: Signal<number> = signal(0);
   /** That nobody has answered for long; empty as long as somebody does. */
   readonly silence: Signal<string> = signal("");
   readonly #wanted = new Map<string, Key>();
@@ -96,18 +98,18 @@ export class Tiles {
     const tile = this.fetch(key);
     const failure = isUnfinished(tile) ? this.failure(key) : undefined;
     if (failure !== undefined) this.error.value = failure;
-    if (!tile) this.#looked.add(JSON.stringify(key));
+    if (!tile) this.#looked.add(this.#nameOf(key));
     return tile;
   }
 
   /** Why a tile cannot be had, if so. */
   failure(key: Key): string | undefined {
-    return this.#failed.get(JSON.stringify(key));
+    return this.#failed.get(this.#nameOf(key));
   }
 
   /** As `get`, without a word about what cannot be had: for what nobody looks at yet. */
   fetch(key: Key): Tile | undefined {
-    const name = JSON.stringify(key);
+    const name = this.#nameOf(key);
     const tile = this.page.tiles.get(name);
     if (
       isUnfinished(tile) &&
@@ -117,7 +119,7 @@ export class Tiles {
     ) {
       // Deleting first moves a repeated wish to the end, where the newest are.
       this.#wanted.delete(name);
-      this.#wanted.set(name, key);
+      this.#wanted.set(name, this.#keyOf(key));
       this.#schedule();
     }
     return tile;
@@ -125,7 +127,25 @@ export class Tiles {
 
   /** A tile that is here, without asking for it. */
   peek(key: Key): Tile | undefined {
-    return this.page.tiles.get(JSON.stringify(key));
+    return this.page.tiles.get(this.#nameOf(key));
+  }
+
+  /** Draw a pruned trace from now on, or (0) the model as it is. */
+  draw(version: number): void {
+    if (version === this.drawn.peek()) return;
+    this.forget();
+    this.drawn.value = version;
+    this.version.value++;
+  }
+
+  /** The key of what is drawn now: that of the model as it is says nothing of versions. */
+  #keyOf(key: Key): Key {
+    const version = this.drawn.peek();
+    return version === 0 ? key : { ...key, version };
+  }
+
+  #nameOf(key: Key): string {
+    return JSON.stringify(this.#keyOf(key));
   }
 
   /** The reader went elsewhere: what is not under way yet is no longer wanted. */
@@ -138,7 +158,7 @@ export class Tiles {
 
   /** Of the pictures that take long, go on only with these. */
   keep(keys: readonly Key[] | null): void {
-    const names = new Set(keys?.map((key) => JSON.stringify(key)));
+    const names = new Set(keys?.map((key) => this.#nameOf(key)));
     const isGone = (name: string): boolean =>
       !keys || (name.startsWith('{"kind":"tile"') && !names.has(name));
     const gone = [...this.#later.keys()].filter(isGone);

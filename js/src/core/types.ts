@@ -2,6 +2,7 @@
 // Twin: jtviz/views/describe.py.
 
 import type { AnyModel } from "@anywidget/types";
+import type { SwitchingTraits } from "../pruning/types";
 import type { Settings } from "./settings";
 
 export type Role = "query" | "key";
@@ -56,6 +57,8 @@ export interface Meta {
   /** The token that each decoder row predicts. */
   predicts: string[] | null;
   whole_limit: number;
+  /** Whether the model is there, so that parts of it can be switched off. */
+  can_prune?: boolean;
 }
 
 /** Traits of the Selection, and of a view where a front end cannot reach the Selection. */
@@ -66,7 +69,7 @@ export interface Choices {
   pinned: Pins;
 }
 
-export interface AttentionTraits extends Choices, Settings {
+export interface AttentionTraits extends Choices, Settings, SwitchingTraits {
   selection: string;
   meta: Meta;
   snapshot: Record<string, { shape: number[]; dtype: string; unit: number; data: DataView }>;

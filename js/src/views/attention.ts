@@ -17,6 +17,7 @@ import { generated } from "../panels/generated";
 import { keep } from "../panels/keep";
 import { overview } from "../panels/overview";
 import { products } from "../panels/products";
+import { prune, prunedDrawn } from "../panels/prune";
 import { search } from "../panels/search";
 import { table } from "../panels/table";
 import { weightsPanel } from "../panels/weights";
@@ -29,6 +30,8 @@ import { matrix } from "../parts/matrix";
 import { makeScene, type Picture, type Scene } from "../parts/picture";
 import { text } from "../parts/text";
 import { listenToTokens } from "../parts/tokens";
+import gridStyles from "../pruning/heads.css";
+import resultStyles from "../pruning/result.css";
 import styles from "./attention.css";
 
 /** With the table open, the picture gets the rest from this width on. */
@@ -52,7 +55,12 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     untracked(() => tiles.forget());
   });
 
-  const { root, width: inner } = openRoot(el, "jtviz attention", baseStyles + styles, gone);
+  const { root, width: inner } = openRoot(
+    el,
+    "jtviz attention",
+    baseStyles + (HAS_KERNEL ? gridStyles + resultStyles : "") + styles,
+    gone,
+  );
   const width = signal(0);
   const isBeside = (): boolean => settings.panels.value.includes("table") && inner.value >= BESIDE;
   watch(gone, () => {
@@ -93,6 +101,11 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const check = checkBadge(selection, gone);
   const below = legend(scene, gone);
   below.append(check.sums, check.badge);
+  const drawn = HAS_KERNEL ? prunedDrawn(traits, meta, tiles, gone) : "";
+  watch(gone, () => {
+    // What was checked is the model as it is.
+    check.badge.hidden = tiles.drawn.value !== 0;
+  });
   const panels = panelsOf(meta);
   const beside = h("div", { class: "beside" }, body);
   root.append(
@@ -115,6 +128,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
       search(scene, gone),
     ),
     ...panels.filter(([, , , where]) => where === "above").map((panel) => whenOpen(around, panel, gone)),
+    drawn,
     beside,
     problem(scene, gone),
     below,
@@ -153,6 +167,7 @@ function panelsOf(meta: Meta): Panel[] {
     ["table", "Numbers", table, "beside"],
     ["products", "Query × key", products, "below"],
   ];
+  if (HAS_KERNEL && meta.can_prune) panels.push(["prune", "Switch off", prune, "above"]);
   if (meta.sides["decoder"]?.generated?.length) panels.push(["generated", "Generated", generated, "above"]);
   if (meta.stages.some(({ name }) => name === "cross") && meta.predicts) {
     panels.push(["alignment", "Alignment", alignment, "below"]);

@@ -20,6 +20,7 @@ import { watchTheme } from "../core/theme";
 import type { Model } from "../core/types";
 import { number, percent } from "../core/words";
 import { choice, select, tick } from "../parts/controls";
+import { progress } from "../parts/progress";
 import styles from "./attribution.css";
 
 async function render({ model, el, host, signal: gone }: RenderProps): Promise<void> {
@@ -57,7 +58,12 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     gauge(scores, gone),
     trust(scene, synced(traits, "trusted", gone), traits, gone),
     statusLine(scene, scores, root, gone),
-    progress(traits, gone),
+    progress(
+      synced(traits, "busy", gone),
+      synced(traits, "share", gone),
+      synced(traits, "problem", gone),
+      gone,
+    ),
   );
   let life = new AbortController();
   gone.addEventListener("abort", () => life.abort(), { once: true });
@@ -209,24 +215,6 @@ function statusLine(scene: Scene, scores: Scores, root: HTMLElement, gone: Abort
     if (line.textContent !== words) line.textContent = words;
   });
   return line;
-}
-
-function progress(traits: Model<AttributionTraits>, gone: AbortSignal): HTMLElement {
-  const busy = synced(traits, "busy", gone);
-  const share = synced(traits, "share", gone);
-  const problem = synced(traits, "problem", gone);
-  const bar = h("progress", { max: 1, "aria-label": "Computing" });
-  const words = h("span", { class: "caption" });
-  const line = h("div", { class: "line busy" }, bar, words);
-  const alert = h("div", { role: "alert", class: "problem" });
-  watch(gone, () => {
-    line.hidden = busy.value === "";
-    words.textContent = busy.value;
-    bar.value = share.value;
-    alert.hidden = problem.value === "";
-    alert.textContent = problem.value;
-  });
-  return h("div", {}, line, alert);
 }
 
 export default { render };

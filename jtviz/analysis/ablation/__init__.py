@@ -1,8 +1,9 @@
 """Switch parts of a model off, and see what it loses on one text."""
 
+from .again import Again
 from .effect import HONEST, Effect, Part, Together
 from .moved import moved
 from .says import Question, Said, pieces
 from .session import Ablating
 
-__all__ = ["HONEST", "Ablating", "Effect", "Part", "Question", "Said", "Together", "moved", "pieces"]
+__all__ = ["HONEST", "Ablating", "Again", "Effect", "Part", "Question", "Said", "Together", "moved", "pieces"]

@@ -114,7 +114,7 @@ def question(trace: Trace, model: nn.Module, target: TargetLike) -> Question:
         for row in written
     )
     words = (
-        "probability of what the intact model wrote, a token (geometric mean)"
+        "probability of the intact output, a token (geometric mean)"
         if found is None
         else f"probability of {found.name}"
     )
@@ -149,16 +149,29 @@ class Said:
     top: tuple[tuple[str, float], ...] = ()
 
 
-def said(asked: Question, trace: Trace, text: str, whole: Trace) -> Said:
-    """Return what a trace says; `whole` is the intact model's, which it is compared with."""
+def said(asked: Question, trace: Trace, text: str, whole: Trace, beside: Trace | None = None) -> Said:
+    """Return what a trace says.
+
+    Parameters
+    ----------
+    asked : Question
+        What is asked.
+    trace : Trace
+        Of the model that says it.
+    text : str
+        What that writes.
+    whole : Trace
+        Of the intact model, which it is compared with.
+    beside : Trace, optional
+        Of a model whose likeliest choices are named, too.
+    """
     if asked.kind == "states" or trace.logits is None:
         return Said(text, likeness(whole, trace))
+    top = _top(asked, trace, beside)
     if asked.kind == "classes":
         shares = precise(trace.logits).softmax(-1)
         index = 0 if asked.target is None or asked.target.index is None else asked.target.index
-        names = asked.classes or tuple(map(str, range(len(shares))))
-        order = shares.argsort(descending=True)[:TOP].tolist()
-        return Said(text, float(shares[index]), tuple((names[i], float(shares[i])) for i in order))
+        return Said(text, float(shares[index]), top)
     log = precise(trace.logits).log_softmax(-1)
     if asked.target is not None and asked.target.row is not None and asked.target.index is not None:
         value = float(log[asked.target.row, asked.target.index].exp())
@@ -166,15 +179,23 @@ def said(asked: Question, trace: Trace, text: str, whole: Trace) -> Said:
         reading = whole.reading
         following = (reading.prepared.following_ids if reading is not None else None) or ()
         value = float(torch.stack([log[r, following[r]] for r in asked.rows]).mean().exp())
-    top: tuple[tuple[str, float], ...] = ()
-    if asked.kind == "next":
-        shares = log[asked.rows[0]].exp()
-        order = shares.argsort(descending=True)[:TOP].tolist()
-        top = tuple((_name(asked, i), float(shares[i])) for i in order)
     return Said(text, value, top)
 
 
+def _top(asked: Question, trace: Trace, beside: Trace | None) -> tuple[tuple[str, float], ...]:
+    """Return the likeliest classes or tokens of a trace and of another one, with this one's probabilities."""
+    found = [one.logits for one in (trace, beside) if one is not None and one.logits is not None]
+    if asked.kind == "text" or not found:
+        return ()
+    rows = [precise(x if asked.kind == "classes" else x[asked.rows[0]]).softmax(-1) for x in found]
+    likeliest = {i for row in rows for i in row.argsort(descending=True)[:TOP].tolist()}
+    order = sorted(likeliest, key=lambda i: -float(rows[0][i]))
+    return tuple((_name(asked, i), float(rows[0][i])) for i in order)
+
+
 def _name(asked: Question, token: int) -> str:
+    if asked.kind == "classes":
+        return asked.classes[token] if asked.classes else str(token)
     return f"<{token}>" if asked.tokenizer is None else label(asked.tokenizer, token, asked.side)
 
 

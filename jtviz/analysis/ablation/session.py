@@ -7,26 +7,30 @@ twice for one trace that need not be.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from jtviz.analysis.attribution import attribute
 from jtviz.capture import JtvizError, Trace
 from jtviz.capture.asfound import as_found
 from jtviz.capture.generation import generate_ids
 from jtviz.capture.intervention.ablation import Mask, checked_mode
 from jtviz.capture.intervention.edits import Edit
 from jtviz.capture.intervention.intervention import Intervention
+from jtviz.capture.intervention.learning import Reference, prepared_of, several
 from jtviz.capture.intervention.means import Means, mean_outputs
 from jtviz.capture.intervention.places import HeadPlace, UnitPlace
 from jtviz.capture.reading import checked_single
-from jtviz.capture.score import first_logits
+from jtviz.capture.score import chosen, first_logits
 from jtviz.capture.target import TargetLike, precise
 from jtviz.capture.twin import twin_of
 
+from .again import Again
 from .effect import Effect, Part, Together
 from .moved import moved
 from .says import Question, Said, divergences, likeness, question, said, written
@@ -41,6 +45,8 @@ class Ablating:
         Of a model that is still there.
     target : optional
         Whose probability is followed, as in `HookedTransformer.trace`.
+    reference : optional
+        Texts, or inputs of the forward, that means are over; the text itself if left out.
 
     Raises
     ------
@@ -56,14 +62,20 @@ class Ablating:
     True
     """
 
-    def __init__(self, trace: Trace, target: TargetLike = None) -> None:
+    def __init__(
+        self, trace: Trace, target: TargetLike = None, *, reference: Reference | None = None
+    ) -> None:
         if trace.reading is None or trace.places is None:
             raise JtvizError(
                 "this trace was loaded or made from arrays, and has no model to ablate: trace it anew."
             )
         checked_single(trace.reading.prepared)
         self.trace, self.places, self.reading = trace, trace.places, trace.reading
-        self.asked: Question = question(trace, self.reading.model, target)
+        model = self.reading.model
+        self.asked: Question = question(trace, model, target)
+        self._target = target
+        given = several(reference)
+        self._reference = [prepared_of(model, self.reading.tokenizer, one) for one in given]
         self._means: Means | None = None
         self._intact: Said | None = None
         self._alone: dict[tuple[str, Mask], float] = {}
@@ -79,20 +91,33 @@ class Ablating:
                 return
             means = self.means(twin) if mode == "mean" else None
             heads, units = mask.edits(self.places, means)
-            with Intervention(twin, self.places, heads, units):
+            words = f"traced with parts switched off ({mode} ablation): {mask.words}"
+            with Intervention(twin, self.places, heads, units, words=words):
                 yield twin
 
     def means(self, model: nn.Module) -> Means:
-        """Return what each part puts out on average over the tokens of the text."""
+        """Return what each part puts out on average over the tokens of the reference."""
         if self._means is None:
-            self._means = mean_outputs(model, self.places, [self.reading.prepared])
+            readings = self._reference or [self.reading.prepared]
+            self._means = mean_outputs(model, self.places, readings)
         return self._means
 
     def ablated(self, mask: Mask, mode: str = "zero") -> tuple[Trace, str]:
         """Return a trace of the same tokens without what is off, and what is written without it."""
         with self.opened(mask, mode) as twin:
-            trace = self.reading.traced(twin)
+            trace = self.reading.traced(twin, self._differentiated)
             return trace, written(twin, self.trace, generate_ids)
+
+    @property
+    def _differentiated(self) -> Callable[[Any], Tensor] | None:
+        """What the trace differentiates, of the output of a twin; None where it has no gradients."""
+        target = self.trace.target
+        if target is None or target.index is None:
+            return None
+        row = target.row
+        pick = first_logits if row is None else lambda output: first_logits(output)[:, row]
+        of = chosen(pick, target.index, target.output)
+        return lambda output: of(output)[0]
 
     @property
     def intact(self) -> Said:
@@ -120,8 +145,8 @@ class Ablating:
             mask=mask,
             mode=mode,
             asked=self.asked,
-            intact=self.intact,
-            ablated=said(self.asked, trace, text, self.trace),
+            intact=said(self.asked, self.trace, self.intact.text, self.trace, trace),
+            ablated=said(self.asked, trace, text, self.trace, self.trace),
             divergence=tuple(rows.tolist()),
             moved=moved(self.trace, trace),
             trace=trace,
@@ -135,6 +160,13 @@ class Ablating:
             with self.opened(mask, mode) as twin:
                 self._alone[key] = self._divergence(twin)
         return self._alone[key]
+
+    def seconds(self) -> float:
+        """Return how long the model takes to read the text once, about."""
+        with self.opened(Mask()) as twin:
+            begin = time.perf_counter()
+            self._divergence(twin)
+            return time.perf_counter() - begin
 
     def every_head(self, mode: str = "zero") -> dict[str, np.ndarray]:
         """Return for each stage what switching each head off alone changes, ``[layers, heads]``, in nats."""
@@ -199,6 +231,35 @@ class Ablating:
             for j in range(i + 1, len(shown))
         }
         return Together(tuple(parts), tuple(alone), self.alone(mask, mode), pairs)
+
+    def explained(self, mask: Mask, mode: str = "zero", *, method: str = "integrated_gradients") -> Again:
+        """Return the explanation of what is followed by the intact model, and taken again without a mask.
+
+        Of a whole answer the token is explained whose prediction moved most.
+
+        Raises
+        ------
+        JtvizError
+            If the method does not exist, or the model cannot be explained by it.
+        """
+        target = self._target if self.asked.target is not None else {"row": self._row_explained(mask, mode)}
+        if self.asked.kind == "next" and self._target is None:
+            target = {"row": self.asked.rows[0]}
+        intact = attribute(self.trace, method, target=target, progress=False)
+        same: Any = intact.score.target.index
+        if intact.score.target.row is not None:
+            same = {"row": intact.score.target.row, "token": intact.score.target.index}
+        with self.opened(mask, mode) as twin:
+            reading = self.reading.by(twin)
+            trace = reading.traced(twin)
+            trace.reading = reading
+            ablated = attribute(trace, method, target=same, progress=False)
+        return Again(mask, intact, ablated)
+
+    def _row_explained(self, mask: Mask, mode: str) -> int:
+        """Return the row of an answer whose prediction moved most."""
+        rows = self.effect(mask, mode).divergence
+        return self.asked.rows[int(np.argmax(rows))] if rows else self.asked.rows[0]
 
     def _empty(self, stage: str) -> np.ndarray:
         layers = self.trace.layers(stage)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..asfound import as_found
 from ..errors import JtvizError, SiteRefusedError
@@ -43,7 +43,7 @@ class ByTracing:
 
     def __init__(self, hooked: HookedTransformer, reference: Reference | None) -> None:
         self._hooked = hooked
-        self._reference = _several(reference)
+        self._reference = several(reference)
         self.has_reference = reference is not None
 
     def places(self) -> Places | None:
@@ -77,12 +77,18 @@ class ByTracing:
 
     def _prepared(self, one: Any) -> Prepared:
         hooked = self._hooked
-        if isinstance(one, Mapping):
-            return prepare_inputs(hooked.model, None, one, None, 0)
-        return prepare_text(hooked.model, hooked.tokenizer, checked_texts(one), None, None)
+        return prepared_of(hooked.model, None if isinstance(one, Mapping) else hooked.tokenizer, one)
 
 
-def _several(reference: Any) -> list[Any]:
+def prepared_of(model: nn.Module, tokenizer: Any, one: Any) -> Prepared:
+    """Return one forward pass over a text, a pair of texts, or inputs of the forward."""
+    if isinstance(one, Mapping):
+        return prepare_inputs(model, None, one, None, 0)
+    return prepare_text(model, tokenizer, checked_texts(one), None, None)
+
+
+def several(reference: Any) -> list[Any]:
+    """Return what a reference holds, one by one; raise if it is none."""
     if reference is None:
         return []
     is_one = isinstance(reference, str | Mapping | tuple)
