@@ -13,12 +13,14 @@ from typing import Any
 
 from torch import nn
 
+from ..chance import kept
 from ..errors import JtvizError
 from ..hooked import HookedTransformer, hook
 from ..inputs import Prepared, Text
 from ..intervention.ablation import Mask, Which, checked, waiting
 from ..intervention.intervention import active
 from ..intervention.places import HeadPlace, Places, UnitPlace
+from .attention import PrunedAttention
 from .proof import HALF, readings
 from .surgery import Surgery
 
@@ -140,9 +142,9 @@ def prune(
     before = _parameters(hooked.model)
     own = _copied(hooked.model)
     precisions = _to_single(own)
-    done = Surgery(own, places, off, readings(own, reading)).run()
-    for owner, name, kind in precisions:
-        _to(owner, name, kind)
+    with kept(own):
+        done = Surgery(own, places, off, readings(own, reading)).run()
+    _to_half(own, hooked.model, precisions)
     return Pruned(
         model=own,
         hooked=hook(own, hooked.tokenizer if hooked.has_tokenizer else None),
@@ -208,10 +210,14 @@ def _to_single(model: nn.Module) -> list[tuple[nn.Module, str, Any]]:
     return found
 
 
-def _to(module: nn.Module, name: str, dtype: Any) -> None:
-    held = getattr(module, name, None)
-    if held is not None:
+def _to_half(own: nn.Module, model: nn.Module, precisions: Sequence[tuple[nn.Module, str, Any]]) -> None:
+    for module, name, dtype in precisions:
+        held = getattr(module, name)
         held.data = held.data.to(dtype)
+    for path, module in own.named_modules():
+        if isinstance(module, PrunedAttention):
+            before: Any = model.get_submodule(path)
+            module.to(before.out_proj.weight.dtype)
 
 
 def _parameters(model: nn.Module) -> int:

@@ -226,11 +226,7 @@ class Surgery:
         if is_tied(rows + columns, self._tied):
             raise JtvizError("its weights are another module's, too")
         inside = [m for m in module.modules() if not isinstance(getattr(m, "weight", None), nn.Parameter)]
-        path = place.path.rpartition(".")[0]
-        around: list[nn.Module] = []
-        while path and len(around) < 2:
-            around.append(self._module(path))
-            path = path.rpartition(".")[0]
+        around = self._above(place.path)[:2]
         before = Sizes(place.heads, place.heads // place.group, place.width)
         left = place.heads - len(part)
         groups = groups_left(part, place.heads, place.group)
@@ -242,7 +238,7 @@ class Surgery:
             if width == 1 and id(owner) not in cut
         ]
         if not (rows and columns) and not own:
-            raise JtvizError("its projections were not found")
+            raise JtvizError("no weights that make it and read it are its own")
         tables = [owner for owner, name, axis in own if isinstance(owner, nn.Embedding) and axis == 1]
         kept = [i for i in range(place.heads) if i not in set(part)]
 
@@ -295,18 +291,21 @@ class Surgery:
         kept = [i for i in range(place.heads) if i not in set(part)]
         path, _, name = place.path.rpartition(".")
         journal.set(self._module(path), name, PrunedAttention.of_attention(attention, kept))
-        while path:
-            above = self._module(path)
+        for above in self._above(place.path):
             if getattr(above, "use_nested_tensor", False):
                 # Examples of different lengths packed into one tensor are for the fast path alone.
                 journal.set(above, "use_nested_tensor", False)
-            path = path.rpartition(".")[0]
 
     # Finding
 
     def _module(self, path: str) -> nn.Module:
         is_root = not path or path == type(self._model).__name__
         return self._model if is_root else self._model.get_submodule(path)
+
+    def _above(self, path: str) -> list[nn.Module]:
+        """Return what a module is inside of, the nearest first."""
+        names = [] if self._module(path) is self._model else path.split(".")
+        return [self._module(".".join(names[:end])) for end in range(len(names) - 1, -1, -1)]
 
     def _unit_columns(self, group: Group, part: Sequence[int]) -> Features:
         linear = None if self._probe is None else self._probe.linear(group.first.path)
