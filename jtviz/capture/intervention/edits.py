@@ -75,8 +75,10 @@ class Edit:
         return edited if self.instead is None else edited + self.instead.to(given) * (1 - keep)
 
 
-def lay_fused(output: Tensor, heads: int) -> Callable[[Tensor], Tensor]:
+def lay_fused(output: Tensor, heads: int, group: int = 1) -> Callable[[Tensor], Tensor]:
     """Return how factors lie beside the output ``[.., heads, queries, d]`` of a fused kernel.
+
+    Where `group` heads share a key head, ``[batch, key heads, group, d]`` of one query is known too.
 
     Raises
     ------
@@ -85,9 +87,16 @@ def lay_fused(output: Tensor, heads: int) -> Callable[[Tensor], Tensor]:
     """
     if output.ndim == 2 and heads == 1:
         return lambda x: x[0, 0]
+    if is_packed(output, heads, group):
+        return lambda x: x.reshape(len(x), heads // group, group, x.shape[-1])
     if output.ndim < 3 or output.shape[-3] != heads:
         raise JtvizError(
             "examples and heads are in one axis of this model, and which is which cannot be told: run one "
             "example at a time."
         )
     return (lambda x: x[0]) if output.ndim == 3 else (lambda x: x)
+
+
+def is_packed(output: Tensor, heads: int, group: int) -> bool:
+    """Return whether heads that share a key head lie where queries do: so `transformers` packs one query."""
+    return output.ndim == 4 and output.shape[1] != heads and output.shape[1:3] == (heads // group, group)

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from ..errors import JtvizError
 from ..kernels import multi_head_attention
 from ..written import Pattern, Patterns
-from .edits import Edit, lay_fused
+from .edits import Edit, is_packed, lay_fused
 from .places import HeadPlace, Places, UnitPlace
 
 Seen = Callable[[HeadPlace | UnitPlace, Tensor], None]
@@ -122,9 +122,11 @@ class Intervention(TorchFunctionMode):
         place = self._place(path, call)
         if place is None:
             return output
-        lay = lay_fused(output, place.heads)
+        lay = lay_fused(output, place.heads, place.group)
         if self._seen is not None:
             flat = output if output.ndim > 3 else output[(None,) * (4 - output.ndim)]
+            if is_packed(output, place.heads, place.group):
+                flat = output.flatten(1, 2)[:, :, None]
             self._seen(place, flat.flatten(0, -4) if flat.ndim > 4 else flat)
         edit = self._edits.get((place.path, place.call))
         return output if edit is None else edit[1].of_heads(output, lay)

@@ -1,14 +1,14 @@
 """Attention with fewer heads than `torch.nn.MultiheadAttention` can have.
 
-Required: called and answering as that is, inside `torch.nn.Transformer` and its layers too; what it computes is
-what the heads that are left computed.
+Required: called and answering as that is, inside `torch.nn.Transformer` and its layers too; what it computes
+is what the heads that are left computed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ class PrunedAttention(nn.Module):
     """Multi-head attention whose heads are as wide as they were, however few of them are left.
 
     `torch.nn.MultiheadAttention` divides its width among its heads (Vaswani et al. 2017, section 3.2.2); this
-    one has projections to as many as there are. Without any head it returns the bias of its output projection.
+    one has projections to as many as there are.
 
     Parameters
     ----------
@@ -77,19 +77,11 @@ class PrunedAttention(nn.Module):
         self.dropout, self.batch_first = dropout, batch_first
         total = self.num_heads * head_dim
 
-        def linear(given: int, out: int) -> nn.Linear:
-            # Without heads there is nothing to initialise, and torch would warn.
-            made = nn.utils.skip_init(nn.Linear, given, out, bias=bias, device=device or "cpu", dtype=dtype)
-            if made.weight.numel():
-                made.reset_parameters()
-            elif made.bias is not None:
-                nn.init.zeros_(made.bias)
-            return made
-
+        made: dict[str, Any] = {"bias": bias, "device": device, "dtype": dtype}
         self.q_proj, self.k_proj, self.v_proj = (
-            linear(given, total) for given in (embed_dim, self.kdim, self.vdim)
+            nn.Linear(given, total, **made) for given in (embed_dim, self.kdim, self.vdim)
         )
-        self.out_proj = linear(total, embed_dim)
+        self.out_proj = nn.Linear(total, embed_dim, **made)
 
     @classmethod
     def of_attention(cls, attention: nn.MultiheadAttention, kept: Sequence[int]) -> Self:
@@ -102,36 +94,31 @@ class PrunedAttention(nn.Module):
         kept : sequence of int
             Heads, in ascending order.
         """
-        weight = attention.out_proj.weight
-        width = attention.head_dim
+        out, width = attention.out_proj, attention.head_dim
         pruned = cls(
             attention.embed_dim, width, kept=kept, of=attention.num_heads, kdim=attention.kdim,
-            vdim=attention.vdim, dropout=attention.dropout, bias=attention.in_proj_bias is not None,
-            batch_first=attention.batch_first, device=weight.device, dtype=weight.dtype,
+            vdim=attention.vdim, dropout=attention.dropout, bias=out.bias is not None,
+            batch_first=attention.batch_first, device=out.weight.device, dtype=out.weight.dtype,
         )  # fmt: skip
-        rows = torch.tensor([h * width + i for h in kept for i in range(width)], dtype=torch.long)
-        rows = rows.to(weight.device)
-        fused, biases = attention.in_proj_weight, attention.in_proj_bias
-        separate = (attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight)
-        held = separate if fused is None else fused.chunk(3)
-        with torch.no_grad():
-            for number, layer in enumerate((pruned.q_proj, pruned.k_proj, pruned.v_proj)):
-                layer.weight.copy_(held[number][rows])
-                if biases is not None:
-                    layer.bias.copy_(biases.chunk(3)[number][rows])
-                    layer.bias.requires_grad_(biases.requires_grad)
-                layer.weight.requires_grad_((separate[number] if fused is None else fused).requires_grad)
-            pruned.out_proj.weight.copy_(weight[:, rows]).requires_grad_(weight.requires_grad)
-            if attention.out_proj.bias is not None:
-                pruned.out_proj.bias.copy_(attention.out_proj.bias)
-                pruned.out_proj.bias.requires_grad_(attention.out_proj.bias.requires_grad)
+        rows = torch.tensor([h * width + i for h in kept for i in range(width)], device=out.weight.device)
+        fused: Tensor | None = attention.in_proj_weight
+        biases: Tensor | None = attention.in_proj_bias
+        held: Any = (attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight)
+        held = held if fused is None else fused.chunk(3)
+        _fill(pruned.out_proj.weight, out.weight[:, rows], out.weight)
+        if out.bias is not None:
+            _fill(pruned.out_proj.bias, out.bias, out.bias)
+        for number, layer in enumerate((pruned.q_proj, pruned.k_proj, pruned.v_proj)):
+            _fill(layer.weight, held[number][rows], held[number] if fused is None else fused)
+            if biases is not None:
+                _fill(layer.bias, biases.chunk(3)[number][rows], biases)
         return pruned.train(attention.training)
 
     def extra_repr(self) -> str:
         """Say how many heads are left."""
         return f"{self.num_heads} of {self.of} heads, {self.head_dim} wide"
 
-    def forward(
+    def forward(  # noqa: PLR0917 - the arguments of torch.nn.MultiheadAttention
         self,
         query: Tensor,
         key: Tensor,
@@ -174,36 +161,28 @@ class PrunedAttention(nn.Module):
             key_padding_mask = None if key_padding_mask is None else key_padding_mask[None]
         elif not self.batch_first:
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
-        batch, length = query.shape[:2]
-        keys = key.shape[1]
-        if self.num_heads:
-            q, k, v = (
-                layer(x).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
-                for layer, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
-            )
-            mask = self._mask(attn_mask, key_padding_mask, q, keys, is_causal=is_causal)
-            read, weights = self._attend(q, k, v, mask, need_weights=need_weights)
-            together = read.transpose(1, 2).flatten(2)
-        else:
-            together = query.new_zeros(batch, length, 0)
-            weights = query.new_zeros(batch, 0, length, keys)
-        output: Tensor = self.out_proj(together)
+        q, k, v = (
+            layer(x).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+            for layer, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
+        )
+        mask = self._mask(attn_mask, key_padding_mask, q, key.shape[1], is_causal=is_causal)
+        read, weights = self._attend(q, k, v, mask, need_weights=need_weights)
+        output: Tensor = self.out_proj(read.transpose(1, 2).flatten(2))
         if not is_batched:
             output = output[0]
         elif not self.batch_first:
             output = output.transpose(0, 1)
-        if not need_weights:
+        if weights is None:
             return output, None
-        if average_attn_weights:
-            weights = weights.mean(1) if self.num_heads else query.new_zeros(batch, length, keys)
+        weights = weights.mean(1) if average_attn_weights else weights
         return output, weights if is_batched else weights[0]
 
     def _attend(
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, need_weights: bool
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         dropout = self.dropout if self.training else 0.0
         if not need_weights:
-            return F.scaled_dot_product_attention(q, k, v, mask, dropout), q.new_zeros(0)
+            return F.scaled_dot_product_attention(q, k, v, mask, dropout), None
         scores = q @ k.mT / math.sqrt(self.head_dim)
         weights = F.dropout((scores if mask is None else scores + mask).softmax(-1), dropout)
         return weights @ v, weights
@@ -222,6 +201,11 @@ class PrunedAttention(nn.Module):
             padding = padding.view(batch, 1, 1, keys)
         added = [_added(mask, q.dtype) for mask in (attn_mask, padding) if mask is not None]
         return sum(added[1:], added[0]) if added else None
+
+
+def _fill(parameter: Tensor, values: Tensor, like: Tensor) -> None:
+    parameter.data.copy_(values.detach())
+    parameter.requires_grad_(like.requires_grad)
 
 
 def _added(mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,7 +1,7 @@
 """Score biases that the heads of several layers share, given to a layer that has fewer heads.
 
-Required: the layer reads the biases of the heads that it still has, and hands on those of all heads (T5 computes
-them in its first layer, for every layer).
+Required: the layer reads the biases of the heads that it still has, and hands on those of all heads (T5
+computes them in its first layer, for every layer).
 """
 
 from __future__ import annotations

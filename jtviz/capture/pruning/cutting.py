@@ -1,12 +1,12 @@
 """Cut weights, and set what modules know of their size; all of it can be put back.
 
-Required: what is left of a weight is bit for bit what it was, on the same device, with the same ``requires_grad``.
+Required: what is left of a weight is bit for bit what it was, on the same device, and as trainable.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +31,8 @@ class Journal:
 
     def set(self, owner: Any, name: str, value: Any) -> None:
         """Set an attribute, a parameter or a child module."""
-        before, is_own = getattr(owner, name), name in vars(owner) or isinstance(owner, nn.Module)
-        self.on_undo(lambda: setattr(owner, name, before) if is_own else delattr(owner, name))
+        before = getattr(owner, name)
+        self.on_undo(lambda: setattr(owner, name, before))
         setattr(owner, name, value)
 
     def fill_with_zero(self, parameter: Tensor, axis: int, which: Tensor) -> None:
@@ -50,12 +50,6 @@ class Journal:
         """Put all back, the last first."""
         while self._undo:
             self._undo.pop()()
-
-    def follow(self, other: Journal) -> Self:
-        """Take over what another journal can put back."""
-        self._undo += other._undo
-        other._undo = []
-        return self
 
 
 def cut_rows(journal: Journal, features: Features) -> None:
@@ -93,10 +87,10 @@ def zero_columns(journal: Journal, features: Features) -> None:
 def cut_axis(journal: Journal, module: nn.Module, name: str, axis: int, drop: Sequence[int]) -> None:
     """Remove slices of a parameter along an axis that is heads."""
     size = getattr(module, name).shape[axis]
-    _cut(journal, module, name, axis, torch.tensor([i for i in range(size) if i not in set(drop)]))
-    for known in ("num_embeddings", "embedding_dim"):
-        if getattr(module, known, None) == size and known == ("num_embeddings", "embedding_dim")[axis]:
-            journal.set(module, known, size - len(set(drop)))
+    keep = torch.tensor([i for i in range(size) if i not in set(drop)])
+    _cut(journal, module, name, axis, keep)
+    if isinstance(module, nn.Embedding):
+        journal.set(module, ("num_embeddings", "embedding_dim")[axis], len(keep))
 
 
 def mark(size: int, which: Sequence[int], width: int = 1) -> Tensor:

@@ -1,8 +1,9 @@
 """Which rows and columns of which weights belong to which heads and units.
 
-Required: told from the computation, never from names, shapes or an order of features: a row belongs to a head if
-that head's output, and no other one's, depends on it. Linear layers return random numbers meanwhile, so that each
-attention, and each feed-forward layer, depends on the layers right before it alone, and nothing is zero by chance.
+Required: told from the computation, never from names, shapes or an order of features: a row belongs to a head
+if that head's output, and no other one's, depends on it. Linear layers return random numbers meanwhile, so
+that each attention, and each feed-forward layer, depends on the layers right before it alone, and nothing is
+zero by chance.
 """
 
 from __future__ import annotations
@@ -178,16 +179,20 @@ class Probe:
 
     @staticmethod
     def _used(given: Tensor, keep: Tensor, which: Sequence[int]) -> Tensor | None:
-        """Return which features of an input these heads add to: the derivative by their factor is not zero."""
+        """Return which features of an input these heads add to: those with a derivative by their factors."""
         if not given.requires_grad or not which:
             return None
         weight = torch.ones_like(given, requires_grad=True)
-        (by_head,) = torch.autograd.grad((given * weight).sum(), keep, create_graph=True, allow_unused=True)
+        of_heads: tuple[Tensor | None, ...] = torch.autograd.grad(
+            (given * weight).sum(), keep, create_graph=True, allow_unused=True
+        )
+        by_head = of_heads[0]
         if by_head is None or not by_head.requires_grad:
             return None
-        (by_feature,) = torch.autograd.grad(
+        of_features: tuple[Tensor | None, ...] = torch.autograd.grad(
             by_head[list(which)].sum(), weight, retain_graph=True, allow_unused=True
         )
+        by_feature = of_features[0]
         return None if by_feature is None else by_feature.flatten(0, -2).ne(0).any(0)
 
     def _note(self, place: HeadPlace, output: Tensor, lay: Lay) -> None:
@@ -197,7 +202,7 @@ class Probe:
         calls: Counter[str] = Counter()
 
         def replace(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-            given = args[0] if args else next(iter(kwargs.values()), None)
+            given: Any = args[0] if args else next(iter(kwargs.values()), None)
             linear = _as_linear(module, given, output)
             if linear is None:
                 return None

@@ -1,7 +1,7 @@
 """A copy of a model without some of its heads and feed-forward units.
 
-Required: what the copy answers is what the model answers under `HookedTransformer.ablate` of the same mask; the
-model itself is not touched.
+Required: what the copy answers is what the model answers under `HookedTransformer.ablate` of the same mask;
+the model itself is not touched.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Any
 
 from torch import nn
 
+from ..chance import kept
 from ..errors import JtvizError
 from ..hooked import HookedTransformer, hook
 from ..inputs import Prepared, Text
 from ..intervention.ablation import Mask, Which, checked, waiting
 from ..intervention.intervention import active
 from ..intervention.places import HeadPlace, Places, UnitPlace
+from .attention import PrunedAttention
 from .proof import HALF, readings
 from .surgery import Surgery
 
@@ -82,10 +84,11 @@ def prune(
 ) -> Pruned:
     """Return a copy of a model without some of its heads and feed-forward units.
 
-    The rows and columns of the weights that make them are cut out, and the copy is run to see that it answers as
-    the model does with the same parts switched off; what cannot be cut so is masked for good: what would read
-    it is set to zero. Heads of `torch.nn.MultiheadAttention` go into a module of jtviz that can have any number
-    of them; a layer that lost all of them is no attention layer of later traces.
+    The rows and columns of the weights that make them are cut out, and the copy is run to see that it answers
+    as the model does with the same parts switched off; what cannot be cut so is masked for good: what would
+    read it is set to zero. Heads of `torch.nn.MultiheadAttention` that are left go into a module of jtviz
+    that can have any number of them. A layer keeps at least one head and one unit, masked for good where all
+    were to go, so that layers are numbered as before in a trace of the copy; what is left closes ranks.
 
     Parameters
     ----------
@@ -108,15 +111,15 @@ def prune(
     Raises
     ------
     JtvizError
-        If it is not said what to prune, nothing was ever traced, the model cannot be copied, or a head or unit
-        cannot even be masked for good: of one module that several layers call, in only some of them.
+        If it is not said what to prune, nothing was ever traced, the model cannot be copied, or a head or
+        unit cannot even be masked for good: of one module that several layers call, in only some of them.
     OutOfRangeError
         If there is no such layer, head or unit.
 
     Notes
     -----
-    The configuration of a Hugging Face model stays as it is, so ``from_pretrained`` cannot open the saved copy;
-    ``torch.save(pruned.model, path)`` and ``torch.load(path, weights_only=False)`` can.
+    The configuration of a Hugging Face model stays as it is, so ``from_pretrained`` cannot open the saved
+    copy; ``torch.save(pruned.model, path)`` and ``torch.load(path, weights_only=False)`` can.
 
     Examples
     --------
@@ -124,7 +127,7 @@ def prune(
     >>> translator = jtviz.demo.translator()
     >>> pruned = jtviz.prune(translator, heads={("encoder", 0): [1]}, text="I like to drink tea.")
     >>> pruned
-    Pruned(1 head removed: 37,008 of 3,025,344 parameters saved)
+    Pruned(1 head removed: 37,008 of 2,992,179 parameters saved)
     >>> pruned.hooked.generate("I like to drink tea.")
     '我喜欢喝茶。'
     """
@@ -139,9 +142,9 @@ def prune(
     before = _parameters(hooked.model)
     own = _copied(hooked.model)
     precisions = _to_single(own)
-    done = Surgery(own, places, off, readings(own, reading)).run()
-    for owner, name, kind in precisions:
-        _to(owner, name, kind)
+    with kept(own):
+        done = Surgery(own, places, off, readings(own, reading)).run()
+    _to_half(own, hooked.model, precisions)
     return Pruned(
         model=own,
         hooked=hook(own, hooked.tokenizer if hooked.has_tokenizer else None),
@@ -167,17 +170,12 @@ def _checked(mask: Any, heads: Any, units: Any) -> dict[str, Which]:
 
 def _learnt(hooked: HookedTransformer, text: Text | None, inputs: Any) -> tuple[Places, Prepared]:
     """Return where heads and units are, and what was read to see it."""
-    if text is not None or inputs is not None:
-        trace = hooked.trace(text, inputs=inputs)
-    else:
-        found = hooked.memory.last()
-        if found is None:
-            raise JtvizError(
-                "it is not known where this model has its heads: trace a text first, or pass text=."
-            )
-        trace = found
-    if trace.places is None or trace.reading is None:
-        raise JtvizError("the last trace was not made by running this model: pass text= or inputs=.")
+    is_given = text is not None or inputs is not None
+    trace = hooked.trace(text, inputs=inputs) if is_given else hooked.memory.last()
+    if trace is None or trace.places is None or trace.reading is None:
+        raise JtvizError(
+            "it is not known where this model has its heads: trace a text first, or pass text= or inputs=."
+        )
     return trace.places, trace.reading.prepared
 
 
@@ -212,10 +210,14 @@ def _to_single(model: nn.Module) -> list[tuple[nn.Module, str, Any]]:
     return found
 
 
-def _to(module: nn.Module, name: str, dtype: Any) -> None:
-    held = getattr(module, name, None)
-    if held is not None:
+def _to_half(own: nn.Module, model: nn.Module, precisions: Sequence[tuple[nn.Module, str, Any]]) -> None:
+    for module, name, dtype in precisions:
+        held = getattr(module, name)
         held.data = held.data.to(dtype)
+    for path, module in own.named_modules():
+        if isinstance(module, PrunedAttention):
+            before: Any = model.get_submodule(path)
+            module.to(before.out_proj.weight.dtype)
 
 
 def _parameters(model: nn.Module) -> int:
