@@ -40,7 +40,7 @@ def outcome_of(effect: Effect, version: int = 0) -> dict[str, Any]:
         if len(effect.divergence) > 1
         else [],
         "moved": [[*one] for one in effect.strongest_moved()],
-        "notes": [note for note in effect.trace.notes if "switched off" not in note],
+        "notes": list(effect.notes),
         "seconds": effect.seconds,
         "version": version,
     }
@@ -73,11 +73,14 @@ def interaction_of(mask: Mask, found: Together) -> dict[str, Any]:
         "alone": [[name, value] for name, value in zip(names, found.alone, strict=False)],
         "sum": sum(found.alone),
         "joint": found.joint,
-        "pairs": [
-            [names[i], names[j], joint, found.interaction(i, j)]
-            for (i, j), joint in found.pairs.items()
-            if found.alone
-        ],
+        "pairs": sorted(
+            (
+                [names[i], names[j], joint, found.interaction(i, j)]
+                for (i, j), joint in found.pairs.items()
+                if found.alone
+            ),
+            key=lambda pair: -abs(pair[3]),
+        ),
     }
 
 

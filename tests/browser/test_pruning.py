@@ -178,6 +178,15 @@ def test_a_kernel_that_is_busy_or_gone_is_said(lab: JupyterServer, open_notebook
     expect(silence).to_be_visible(timeout=15_000)
 
 
+def test_the_lesson_runs_from_top_to_bottom(lab: JupyterServer, open_notebook: Open) -> None:
+    opened = open_notebook(lab, "notebooks/03_what_each_head_is_for.ipynb")
+    opened.run_all(seconds=300)
+    view = opened.page.get_by_role("region", name="jtviz pruning").first
+    view.scroll_into_view_if_needed()
+    expect(said(view, "With 8 heads off")).to_be_visible()
+    opened.picture("03_what_each_head_is_for", view)
+
+
 def test_importance_is_read_off_the_grid_and_the_curve_sets_its_mask(
     lab: JupyterServer, open_notebook: Open
 ) -> None:

@@ -44,6 +44,8 @@ class Effect:
         For each stage how far each head's attention moved, ``[layers, heads]`` (see `moved`).
     trace : Trace
         The ablated model, reading the same tokens.
+    notes : tuple of str
+        What had to run otherwise than in the intact trace.
     seconds : float
         How long it took.
     """
@@ -56,6 +58,7 @@ class Effect:
     divergence: tuple[float, ...]
     moved: Mapping[str, np.ndarray] = field(repr=False)
     trace: Trace = field(repr=False)
+    notes: tuple[str, ...] = ()
     seconds: float = field(repr=False, default=0.0)
 
     def __repr__(self) -> str:

@@ -39,7 +39,7 @@ class Question:
     target : Target or None
         The number whose probability is followed; None where that is the whole answer's.
     words : str
-        That number, in words.
+        That number, in words; per token it is the geometric mean.
     names : tuple of str
         What each row predicts.
     """
@@ -114,7 +114,7 @@ def question(trace: Trace, model: nn.Module, target: TargetLike) -> Question:
         for row in written
     )
     words = (
-        "probability of the intact output, a token (geometric mean)"
+        "probability of the intact output, per token"
         if found is None
         else f"probability of {found.name}"
     )

@@ -150,6 +150,7 @@ class Ablating:
             divergence=tuple(rows.tolist()),
             moved=moved(self.trace, trace),
             trace=trace,
+            notes=tuple(n for n in trace.notes if n not in self.trace.notes and "switched off" not in n),
             seconds=time.perf_counter() - begin,
         )
 
