@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from .analysis.importance.result import HeadImportance
+from .analysis import HeadImportance, PruningCurve
 from .capture import STAGES, HookedTransformer, JtvizError, Trace, hook
 
 if TYPE_CHECKING:
@@ -490,14 +491,19 @@ def refuse_other(name: str, value: str | None, options: Sequence[str]) -> None:
         raise ValueError(msg)
 
 
-def _importance_drawn(found: HeadImportance) -> Any:
-    """Draw importance; the widgets are loaded when something is shown."""
-    try:
-        from .views.importance import importance_view
-    except ImportError as error:  # the front end is not built
-        raise JtvizError(str(error)) from None
-    return importance_view(found)
+def _drawn_by(module: str, function: str) -> Callable[[Any], Any]:
+    """Return how a result is drawn; the widgets are loaded when something is shown."""
+
+    def draw(found: Any) -> Any:
+        try:
+            views = importlib.import_module(module, __package__)
+        except ImportError as error:  # the front end is not built
+            raise JtvizError(str(error)) from None
+        return getattr(views, function)(found)
+
+    return draw
 
 
 # Analyses know no views.
-HeadImportance.drawn_by = staticmethod(_importance_drawn)
+HeadImportance.drawn_by = staticmethod(_drawn_by(".views.importance", "importance_view"))
+PruningCurve.drawn_by = staticmethod(_drawn_by(".views.pruning_curve", "curve_view"))

@@ -48,7 +48,7 @@ class Scatter:
         self._points = bqplot.Scatter(
             x=self.exact, y=self.gradient, names=names, display_names=False, scales=scales,
             colors=[COLOURS.get(stage, "gray") for stage, _, _ in self._heads],
-            default_size=48, default_opacities=[0.85], interactions={"click": "select"},
+            default_size=48, opacities=[0.85], interactions={"click": "select"},
             selected_style={"stroke": "gray", "stroke-width": "3"}, unselected_style={"opacity": "0.35"},
             tooltip=bqplot.Tooltip(fields=["name", "x", "y"], formats=["", ".3g", ".3g"],
                                    labels=["head", "exact", "gradient"]),

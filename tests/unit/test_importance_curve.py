@@ -96,6 +96,11 @@ def test_random_orders_spread_between_the_ends_and_are_drawn_by_the_seed(curve: 
     assert table[table["method"] == "exact"]["value"].tolist() == curve.values["exact"].tolist()
 
 
+def test_a_data_set_is_read_once(curve: PruningCurve) -> None:
+    again = pruning_curve(jtviz.demo.classifier(), iter(NOTES), methods="gradient", draws=0)
+    np.testing.assert_allclose(again.values["gradient"], curve.values["gradient"], atol=1e-6)
+
+
 def test_importance_beats_chance_where_one_head_is_needed() -> None:
     curve = pruning_curve(jtviz.demo.induction(), repeats(6), metric="accuracy", methods="exact", draws=4)
     third = int(np.flatnonzero(curve.counts == 3)[0])
@@ -198,7 +203,15 @@ def test_heads_that_continue_what_repeats_back_each_other_up() -> None:
     assert pair.joint.value > 5 * found.alone[1:3].sum()
     assert pair.beyond.value > 2 * pair.beyond.error
     assert "they back each other up" in found.words
-    assert found.words.startswith("loss rises by 6.")
+    assert found.words.startswith("loss changes by +6.")
+
+
+def test_nothing_is_backed_up_where_the_model_is_better_without() -> None:
+    trace = jtviz.demo.induction().trace("k7Qm2xRt k7Qm2xRt")
+    found = interactions(jtviz.demo.induction(), trace, [("decoder", 1, head) for head in range(4)])
+    assert found.joint.value < 0 < found.beyond.value  # the half that repeats nothing weighs more
+    assert "act together, beyond the sum of each" in found.words
+    assert found.words.startswith("loss changes by -2.13 without all 4 heads, by -2.61 in sum")
 
 
 def test_what_chance_could_do_is_not_claimed() -> None:

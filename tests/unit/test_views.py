@@ -17,6 +17,7 @@ from jtviz.capture import JtvizError, Trace, from_arrays, hook
 from jtviz.views import AttentionView, AttributionView, PruningView, Selection, numbers
 from jtviz.views.bundle import bundle
 from jtviz.views.describe import describe
+from jtviz.views.importance import ImportanceView
 from jtviz.views.selection import carry_pins, selection_of
 from jtviz.views.tiles import TileServer
 from tests.zoo.families import FAMILIES
@@ -292,6 +293,7 @@ def test_the_widget_state_carries_no_weights(trace: Trace) -> None:
         (AttentionView, "AttentionTraits"),
         (AttributionView, "AttributionTraits"),
         (PruningView, "PruningTraits"),
+        (ImportanceView, "ImportanceTraits"),
         (Selection, "Choices"),
     ],
 )

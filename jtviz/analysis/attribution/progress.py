@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self
 
+from jtviz.capture import JtvizError
+
 SHOWN_FROM = 2.0
 """Seconds from which on a bar is shown by itself."""
 
@@ -27,15 +29,20 @@ class Progress:
 
     def __init__(self, words: str, total: int, *, shown: bool | None, seconds: float) -> None:
         self._words, self._total = words, total
+        self._is_wanted = shown is True
         self._shown = seconds > SHOWN_FROM if shown is None else shown
         self._bar: Any = None
 
     def __enter__(self) -> Self:
         """Show the bar."""
         if self._shown:
-            # Imported here: it looks for a notebook when it is.
-            from tqdm.auto import tqdm
-
+            try:
+                # Imported here: it looks for a notebook when it is.
+                from tqdm.auto import tqdm
+            except ModuleNotFoundError:
+                if self._is_wanted:
+                    raise JtvizError("a progress bar is drawn by tqdm: pip install tqdm.") from None
+                return self
             self._bar = tqdm(total=self._total, desc=self._words, leave=False)
         return self
 

@@ -30,7 +30,7 @@ def sacrebleu_here() -> Any:
     try:
         from sacrebleu.metrics.bleu import BLEU
     except ImportError:
-        raise JtvizError("BLEU is computed by sacrebleu: pip install sacrebleu.") from None
+        raise JtvizError("BLEU is computed by sacrebleu: pip install 'jtviz[prune]'.") from None
     return BLEU
 
 

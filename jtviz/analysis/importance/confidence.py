@@ -69,11 +69,11 @@ def _text(opened: Opened, trace: Trace, prepared: Prepared, side: str) -> Tensor
     tokens = trace.tokens[side]
     special = torch.tensor(tokens.special)
     ids = prepared.ids.get("target" if side == "decoder" and len(trace.tokens) > 1 else "source")
-    if ids is not None and ids.numel() == len(special):
-        # Without a tokenizer, the configuration knows.
+    if opened.tokenizer is None and ids is not None and ids.numel() == len(special):
+        # The configuration knows.
         known = [setting(opened.model, *names) for names in _SPECIAL]
         numbers = torch.tensor([number for number in known if number is not None])
-        special |= torch.isin(ids.flatten().cpu(), numbers) & torch.tensor(opened.tokenizer is None)
+        special |= torch.isin(ids.flatten().cpu(), numbers)
     return ~special
 
 

@@ -16,8 +16,9 @@ from jtviz.capture import JtvizError, OutOfRangeError
 from jtviz.capture.intervention.ablation import Mask, Mode
 from jtviz.capture.part import is_int
 
+from ..drawn import Drawn
 from .examples import SIZE
-from .importance import MetricLike, checked_methods, head_importance, prepared, with_progress
+from .importance import MetricLike, Request, checked_methods, measured, prepared, with_progress
 from .opened import Numbers, opened
 from .result import Head, HeadImportance, Number
 from .spread import number_of
@@ -30,7 +31,7 @@ POINTS = 24
 
 
 @dataclass(frozen=True, eq=False)
-class PruningCurve:
+class PruningCurve(Drawn):
     """The metric against the share of heads that are off. Made by `pruning_curve`.
 
     Attributes
@@ -49,6 +50,8 @@ class PruningCurve:
         The metric of the whole model.
     n : int
         Examples.
+    importance : HeadImportance
+        What the orders come from.
     notes : tuple of str
         What has to be known of the numbers.
     """
@@ -65,6 +68,7 @@ class PruningCurve:
     mode: str
     intact: Number
     n: int
+    importance: HeadImportance = field(repr=False)
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -193,24 +197,15 @@ def pruning_curve(
     hooked, examples, chosen = prepared(
         model, dataset, metric=metric, mode=mode, batch_size=batch_size, tokenizer=tokenizer, seed=seed
     )
-    if importance is None:
-        importance = head_importance(
-            hooked,
-            dataset,
-            metric=chosen,
-            method=names,
-            mode=mode,
-            batch_size=batch_size,
-            progress=progress,
-            seed=seed,
-        )
-    orders = {
-        name: tuple((stage, layer, head) for stage, layer, head, _ in importance.ranking(name))
-        for name in names
-    }
     with opened(hooked, examples, batch_size) as session:
+        if importance is None:
+            importance = measured(session, names, Request(chosen, mode, seed, progress, is_all=False))
         if set(importance.heads) != set(session.heads):
             raise JtvizError("importance= is of another model: its heads are not this one's.")
+        orders = {
+            name: tuple((stage, layer, head) for stage, layer, head, _ in importance.ranking(name))
+            for name in names
+        }
         counts = _counts(steps, len(session.heads))
         generator = np.random.default_rng(seed)
         shuffled = [
@@ -219,9 +214,9 @@ def pruning_curve(
         masks = {
             order: [Mask(heads=order[:count]) for count in counts] for order in (*orders.values(), *shuffled)
         }
-        numbers = {mask: 0 for row in masks.values() for mask in row if len(mask)}
-        intact, ablated = with_progress(session, chosen, [*numbers], session.means(mode), shown=progress)
-    numbers = {mask: number for number, mask in enumerate(numbers)}
+        different = dict.fromkeys(mask for row in masks.values() for mask in row if len(mask))
+        intact, ablated = with_progress(session, chosen, [*different], session.means(mode), shown=progress)
+    numbers = {mask: number for number, mask in enumerate(different)}
     whole = number_of(chosen, intact)
     found = [number_of(chosen, each) for each in ablated]
     by_order = {
@@ -241,6 +236,7 @@ def pruning_curve(
         mode=mode,
         intact=whole,
         n=len(examples),
+        importance=importance,
         notes=tuple(dict.fromkeys((*examples.notes, *importance.notes))),
     )
 

@@ -31,12 +31,15 @@ class Gradients:
 
     Attributes
     ----------
+    values : array
+        The metric itself, ``[examples]``.
     heads : array
         ``[heads, examples]``: the sum over tokens of a head's output times its gradient.
     units : mapping of (str, int) to array
         By stage and layer ``[units, examples]``: the mean over tokens of a unit times its gradient.
     """
 
+    values: Numbers
     heads: Numbers
     units: Mapping[tuple[str, int], Numbers]
 
@@ -87,11 +90,12 @@ def gradients(
     units: dict[HeadPlace | UnitPlace, Numbers] = {
         place: np.zeros((place.size, count)) for place in opened.places.units if of_units
     }
+    whole = np.zeros(count)
     waiting = list(opened.batches)[::-1]
     while waiting:
         batch = waiting.pop()
         try:
-            found = _of_batch(opened, metric, batch, [*heads], [*units])
+            found, own = _of_batch(opened, metric, batch, [*heads], [*units])
         except JtvizError:
             if len(batch) == 1:
                 raise
@@ -99,12 +103,14 @@ def gradients(
             parts = (batch.indices[half:], batch.indices[:half])
             waiting += [opened.examples.collator.batch(opened.examples.items, part) for part in parts]
             continue
+        whole[list(batch.indices)] = own
         for place, values in found.items():
             rows = heads if isinstance(place, HeadPlace) else units
             rows[place][:, batch.indices] = values.T
         progress.advance(len(batch))
     by_layer = {(place.stage, place.layer): values for place, values in units.items()}
-    return Gradients(np.concatenate([*heads.values()]) if heads else np.zeros((0, count)), by_layer)
+    of_each = np.concatenate([*heads.values()]) if heads else np.zeros((0, count))
+    return Gradients(whole, of_each, by_layer)
 
 
 def _of_batch(
@@ -113,7 +119,7 @@ def _of_batch(
     batch: Batch,
     heads: list[HeadPlace | UnitPlace],
     units: list[HeadPlace | UnitPlace],
-) -> dict[HeadPlace | UnitPlace, Numbers]:
+) -> tuple[dict[HeadPlace | UnitPlace, Numbers], Numbers]:
     keep = {place: _ones(opened, len(batch), place.size) for place in (*heads, *units)}
     positions: dict[UnitPlace, Tensor] = {}
 
@@ -129,17 +135,17 @@ def _of_batch(
         torch.enable_grad(),
         Intervention(opened.model, opened.places, edits, of_units, seen=seen if units else None),
     ):
-        total = metric.per_example(batch, batch.run(opened.model)).sum()
+        own = metric.per_example(batch, batch.run(opened.model))
     masks = list(keep.values())
-    found = torch.autograd.grad(total, masks, allow_unused=True)
+    found = torch.autograd.grad(own.sum(), masks, allow_unused=True)
     out = {}
     for (place, mask), gradient in zip(keep.items(), found, strict=True):
         given: Tensor | None = gradient
         values = torch.zeros_like(mask) if given is None else given
         if isinstance(place, UnitPlace):
             values = values / positions[place].to(values)[:, None]
-        out[place] = values.double().cpu().numpy()
-    return out
+        out[place] = values.cpu().double().numpy()
+    return out, own.detach().cpu().double().numpy()
 
 
 def _positions(batch: Batch, place: UnitPlace, rows: int) -> Tensor:

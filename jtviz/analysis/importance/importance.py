@@ -27,7 +27,7 @@ from .examples import SIZE, Examples, examples_of
 from .gradients import can_be_differentiated, gradients
 from .metrics import METRICS, Metric, metric_named
 from .opened import Numbers, Opened, opened
-from .result import METHODS, HeadImportance, Number
+from .result import METHODS, HeadImportance
 from .spread import drops, number_of, standard_errors
 
 MetricLike = str | Metric | Callable[..., Any]
@@ -116,7 +116,7 @@ def head_importance(
     )
     request = Request(chosen, mode, seed, progress, is_all=method == "all")
     with opened(hooked, examples, batch_size) as session:
-        return _measured(session, methods, request)
+        return measured(session, methods, request)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,13 +132,14 @@ class Request:
 
 @dataclass(eq=False)
 class Found:
-    """What was found by each method so far."""
+    """What was found by each method so far; `whole` is the metric of each example, nothing off."""
 
     values: dict[str, Numbers] = field(default_factory=dict)
     spread: dict[str, Numbers] = field(default_factory=dict)
     per_example: dict[str, Numbers] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     left_out: set[str] = field(default_factory=set)
+    whole: Numbers | None = None
 
 
 def checked_methods(method: Any) -> tuple[str, ...]:
@@ -176,18 +177,17 @@ def prepared(
     return hooked, examples, chosen
 
 
-def _measured(session: Opened, methods: Sequence[str], request: Request) -> HeadImportance:
+def measured(session: Opened, methods: Sequence[str], request: Request) -> HeadImportance:
+    """Return the importance of each head of a model that is open."""
     found = Found(notes=list(session.examples.notes))
-    intact = Number(float("nan"), float("nan"))
     if "exact" in methods:
-        intact = _exact(session, request, found)
+        _exact(session, request, found)
     units = _by_gradients(session, methods, request, found)
     if "confidence" in methods:
         _add(found, "confidence", by_trace(session, request))
-    if "exact" not in methods:
+    if found.whole is None:
         with Progress("", 0, shown=False, seconds=0) as silent:
-            whole, _ = session.measure(request.metric, (), None, silent)
-        intact = number_of(request.metric, whole)
+            found.whole, _ = session.measure(request.metric, (), None, silent)
     return HeadImportance(
         heads=session.heads,
         methods=tuple(method for method in methods if method not in found.left_out),
@@ -195,7 +195,7 @@ def _measured(session: Opened, methods: Sequence[str], request: Request) -> Head
         label=request.metric.label,
         is_loss=request.metric.is_loss,
         mode=request.mode,
-        intact=intact,
+        intact=number_of(request.metric, found.whole),
         n=len(session.examples),
         values=found.values,
         spread=found.spread,
@@ -216,7 +216,7 @@ def by_trace(session: Opened, request: Request) -> Numbers:
         return confidence(session, progress)
 
 
-def _exact(session: Opened, request: Request, found: Found) -> Number:
+def _exact(session: Opened, request: Request, found: Found) -> None:
     metric = request.metric
     masks = [Mask(heads=(head,)) for head in session.heads]
     means = session.means(request.mode)
@@ -225,7 +225,7 @@ def _exact(session: Opened, request: Request, found: Found) -> Number:
     found.values["exact"], found.spread["exact"] = dropped.means, dropped.errors()
     if dropped.each is not None:
         found.per_example["exact"] = dropped.each
-    return number_of(metric, intact)
+    found.whole = intact
 
 
 def with_progress(
@@ -272,6 +272,8 @@ def _by_gradients(
         made = gradients(
             session, metric, progress, of_heads="gradient" in wanted, of_units="taylor" in wanted
         )
+    if found.whole is None and metric is request.metric:
+        found.whole = made.values
     # Less of a head by one: the loss falls by its gradient.
     sign = -1 if metric.is_loss else 1
     if "gradient" in wanted:

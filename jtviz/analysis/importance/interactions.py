@@ -5,6 +5,7 @@ Required: nothing is claimed that chance could have done; what one head does alo
 
 from __future__ import annotations
 
+import html
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -81,21 +82,34 @@ class Interactions:
     def words(self) -> str:
         """What was found, in one sentence."""
         total, joint = self.joint.value - self.beyond.value, self.joint.value
-        verb = "rises" if self.is_loss else "falls"
         whole = "both" if len(self.heads) == 2 else f"all {len(self.heads)} heads"
         said = (
-            f"{self.metric} {verb} by {joint:.3g} without {whole}, by {total:.3g} in sum without each alone: "
+            f"{self.metric} changes by {self._change(joint)} without {whole}, by {self._change(total)} in "
+            f"sum without each alone: "
         )
         if not np.isfinite(self.beyond.error):
             if abs(self.beyond.value) <= 0.1 * max(abs(joint), abs(total)):
                 return said + "on this example they act mostly on their own"
-            over = "back each other up" if self.beyond.value > 0 else "do parts of one thing"
-            return said + f"on this example they {over} (one example says nothing of others)"
+            return said + f"on this example they {self._how()} (one example says nothing of others)"
         if abs(self.beyond.value) <= 2 * self.beyond.error or self.beyond.value == 0:
             return said + "the difference is within chance, nothing is said of how they act together"
-        if self.beyond.value > 0:
-            return said + "they back each other up"
-        return said + "they do parts of one thing, or undo each other"
+        return said + f"they {self._how()}"
+
+    def _change(self, worse: float) -> str:
+        """Say by how much the metric itself changes if it is worse by so much."""
+        return f"{(worse if self.is_loss else -worse) + 0.0:+.3g}"
+
+    def _how(self) -> str:
+        if self.beyond.value > 0 and self.joint.value > 0:
+            return "back each other up"
+        if self.beyond.value < 0 < self.joint.value - self.beyond.value:
+            return "do parts of one thing, or undo each other"
+        # Nothing is backed up where the model is better without.
+        return "act together, beyond the sum of each"
+
+    def _repr_html_(self) -> str:
+        table: str = self.to_pandas().to_html(index=False, border=0, float_format=lambda x: f"{x:.3g}")
+        return f'<div style="font-size:13px;line-height:20px">{html.escape(self.words)}.</div>{table}'
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a pair: both heads, what is lost without each, without both, and the interaction."""
@@ -158,9 +172,10 @@ def interactions(
     --------
     >>> import jtviz
     >>> trace = jtviz.demo.induction().trace("k7Qm2xRt k7Qm2xRt")
-    >>> found = interactions(jtviz.demo.induction(), trace, [("decoder", 1, head) for head in range(4)])
-    >>> bool(found.joint.value > found.alone.sum() > 0)
-    True
+    >>> heads = [("decoder", 1, head) for head in range(4)]
+    >>> found = interactions(jtviz.demo.induction(), trace, heads, metric="accuracy")
+    >>> found.alone, round(found.joint.value, 2)
+    (array([0., 0., 0., 0.]), 0.47)
     """
     chosen = _checked(heads)
     asked: dict[str, Any] = {"metric": metric, "mode": mode, "batch_size": batch_size, "seed": seed}

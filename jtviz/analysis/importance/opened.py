@@ -240,5 +240,5 @@ def _differ(one: Tensor, other: Tensor) -> float:
 
 
 def _put(rows: list[Any], batch: Batch, values: Tensor) -> None:
-    for index, value in zip(batch.indices, values.double().cpu().numpy(), strict=True):
+    for index, value in zip(batch.indices, values.cpu().double().numpy(), strict=True):
         rows[index] = value

@@ -95,6 +95,9 @@ def probed(model: nn.Module, tokenizer: Any, inputs: Mapping[str, Any], *, is_la
     is_named = named is not None and is_hugging_face(model)
     if writes(model):
         read = decoder_argument(model)
+        if not is_labelled and inputs[read].is_floating_point():
+            # Vectors are nothing that could have been predicted.
+            return Probe("other", 0, names, read)
         return Probe("translation", choices, (), read)
     if choices == len(names) and choices != size and is_named:
         return Probe("labels", choices, names, read)

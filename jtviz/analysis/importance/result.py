@@ -5,9 +5,9 @@ Required: what is known is kept example by example; numbers, not views; it can b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from jtviz.capture import JtvizError, OutOfRangeError
 from jtviz.capture.intervention.ablation import Mask
 from jtviz.capture.part import is_int
 
+from ..drawn import Drawn
 from .opened import Numbers
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Number(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class HeadImportance:
+class HeadImportance(Drawn):
     """How important each head is. Made by `head_importance`.
 
     It can be pickled.
@@ -80,9 +81,6 @@ class HeadImportance:
     >>> found.scores()["encoder"].shape, found.n
     ((2, 4), 2)
     """
-
-    drawn_by: ClassVar[Callable[[HeadImportance], Any] | None] = None
-    """How it becomes a widget: `jtviz.views` says so when it is loaded."""
 
     heads: tuple[Head, ...]
     methods: tuple[str, ...]
@@ -245,30 +243,6 @@ class HeadImportance:
             table[method] = self.values[method]
             table[f"{method}_error"] = self.spread[method]
         return table
-
-    def view(self) -> Any:
-        """Return it as a widget.
-
-        Raises
-        ------
-        JtvizError
-            If no views are loaded.
-        """
-        draw = type(self).drawn_by
-        if draw is None:
-            raise JtvizError("no views are loaded that importance could be drawn by: import jtviz.views.")
-        return draw(self)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """Show the widget; where there are no views, the words."""
-        del include, exclude
-        still = {"text/plain": repr(self)}
-        try:
-            made = self.view()._repr_mimebundle_()
-        except JtvizError:
-            return still
-        live: dict[str, Any] = made[0] if isinstance(made, tuple) else made
-        return live | still
 
     def checked(self, method: str | None) -> str:
         """Return a method by which heads were measured.

@@ -1,0 +1,227 @@
+"""A pruning curve as a chart of bqplot, whose brush sets the mask in the grid of heads.
+
+Required: random orders, with their spread, are always beside those of the methods; what is brushed is what
+the grid crosses out, and every view that is linked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+import numpy as np
+
+from jtviz.analysis.importance.curve import PruningCurve
+
+from . import keep
+from .closing import close_all
+from .importance import NAMES, ImportanceView
+from .masks import Masks
+
+if TYPE_CHECKING:
+    import bqplot
+
+    from jtviz.capture.intervention.ablation import Mask
+
+COLOURS = {"exact": "#4269d0", "gradient": "#c2781c", "confidence": "#3b8c5a"}
+CHANCE = "#888888"
+
+
+class CurveView(ipywidgets.VBox):  # type: ignore[misc]
+    """The metric against the share of heads that are off, over the grid of heads.
+
+    Parameters
+    ----------
+    curve : PruningCurve
+        What `jtviz.analysis.pruning_curve` returned.
+
+    Attributes
+    ----------
+    curve : PruningCurve
+        The numbers.
+    chart : bqplot.Figure
+        Each method's curve, and random orders as a band.
+    grid : ImportanceView
+        The heads; what is brushed is crossed out, in the order of its ``method``.
+
+    Examples
+    --------
+    >>> import jtviz
+    >>> notes = [("Has a runny nose.", "can wait"), ("Has crushing chest pain.", "urgent")]
+    >>> curve = jtviz.analysis.pruning_curve(jtviz.demo.classifier(), notes, methods="gradient", draws=2)
+    >>> view = CurveView(curve)
+    >>> view.brush(0.25)
+    >>> len(view.mask)
+    2
+    """
+
+    children: Any
+
+    def __init__(self, curve: PruningCurve) -> None:
+        import bqplot
+
+        self.curve = curve
+        self.grid = ImportanceView(curve.importance)
+        self._links: list[Masks] = []
+        self._words = ipywidgets.HTML()
+        scales = {"x": bqplot.LinearScale(min=0, max=1), "y": bqplot.LinearScale()}
+        self._at = bqplot.Lines(
+            x=[], y=[], scales=scales, colors=["gray"], line_style="dashed", stroke_width=1.2
+        )
+        self.chart: bqplot.Figure = bqplot.Figure(
+            marks=[*_lines(curve, scales), self._at],
+            axes=_axes(curve, scales),
+            layout={"width": "100%", "max_width": "720px", "height": "300px"},
+            fig_margin={"top": 10, "bottom": 52, "left": 76, "right": 16},
+            animation_duration=0,
+            display_toolbar=False,
+        )
+        self._brush = bqplot.interacts.BrushIntervalSelector(scale=scales["x"], color="#4269d0")
+        self.chart.interaction = self._brush
+        super().__init__([self._words, self.chart, self.grid])
+        self._say()
+        self._brush.observe(self._brushed, "selected")
+        self.grid.observe(self._method_chosen, "method")
+        self.grid.observe(self._masked, "off")
+
+    def __repr__(self) -> str:
+        """Say in one line what is shown: a saved notebook has this where the widget was."""
+        return f"CurveView({self.curve!r})"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return keep.with_image(super()._repr_mimebundle_(**kwargs), self.grid.picture())
+
+    @property
+    def method(self) -> str:
+        """In whose order heads are switched off: the one that the grid shows."""
+        return self.grid.method
+
+    @property
+    def mask(self) -> Mask:
+        """The heads that are crossed out, to ablate or prune by."""
+        return self.grid.mask
+
+    def brush(self, share: float) -> None:
+        """Switch the least important share of the heads off, as brushing up to there does.
+
+        Raises
+        ------
+        JtvizError
+            If it is no share, 0 to 1.
+        """
+        self.grid.mask = self.curve.mask(self.method, share)
+
+    def link(self, view: Masks) -> None:
+        """Let another view, of `jtviz.show_pruning` or `jtviz.show_attention`, follow the mask.
+
+        Raises
+        ------
+        JtvizError
+            If its model has no such head.
+        """
+        view.off = self.mask
+        self._links.append(view)
+
+    def _brushed(self, change: dict[str, Any]) -> None:
+        chosen = change["new"]
+        if chosen is not None and len(chosen):
+            self.brush(float(np.clip(np.max(chosen), 0, 1)))
+
+    def _method_chosen(self, _: Any) -> None:
+        count = len(self.mask.heads)
+        if count:
+            self.brush(count / len(self.curve.importance.heads))
+        self._say()
+
+    def _masked(self, _: Any) -> None:
+        for view in self._links:
+            view.off = self.mask
+        self._say()
+
+    def _say(self) -> None:
+        """Say what the lines are, and what is off."""
+        curve, count = self.curve, len(self.mask.heads)
+        share = count / len(curve.importance.heads)
+        is_in_order = self.mask == curve.mask(self.method, share)
+        low, high = (float(f([f(y) for y in (*curve.values.values(), curve.random) if np.size(y)]))
+                     for f in (np.min, np.max))  # fmt: skip
+        self._at.x, self._at.y = ([share, share], [low, high]) if count else ([], [])
+        said = "brush over the curves to switch the least important heads off"
+        if count:
+            said = f"{count} of {len(curve.importance.heads)} heads off ({share:.0%})"
+            if is_in_order:
+                value = float(np.interp(share, curve.shares, curve.values[self.method]))
+                said += f", in the order of {NAMES[self.method].lower()}: {curve.label} {value:.4g}"
+                said += f", {curve.intact.value:.4g} with all"
+        self._words.value = _legend(curve, said)
+
+    def close(self) -> None:
+        """Close the chart and the grid."""
+        if self.comm is not None:  # Python closes once more what it forgets
+            close_all(*self.children, self._brush, self.layout)
+        super().close()
+
+
+def _lines(curve: PruningCurve, scales: dict[str, Any]) -> list[Any]:
+    import bqplot
+
+    drawn: list[dict[str, Any]] = []
+    if len(curve.random) > 1:
+        mean, spread = curve.random_mean, curve.random_deviation
+        # Nothing that no order reached.
+        band = np.clip(np.stack([mean - spread, mean + spread]), curve.random.min(0), curve.random.max(0))
+        drawn.append(
+            {
+                "y": band,
+                "fill": "between",
+                "colors": [CHANCE, CHANCE],
+                "fill_colors": [CHANCE],
+                "fill_opacities": [0.18],
+                "stroke_width": 0,
+            }
+        )
+    if len(curve.random):
+        drawn.append(
+            {"y": curve.random_mean, "colors": [CHANCE], "line_style": "dashed", "stroke_width": 1.4}
+        )
+    drawn += [
+        {"y": values, "colors": [COLOURS[name]], "stroke_width": 2.2} for name, values in curve.values.items()
+    ]
+    return [bqplot.Lines(x=curve.shares, scales=scales, **line) for line in drawn]
+
+
+def _axes(curve: PruningCurve, scales: dict[str, Any]) -> list[Any]:
+    import bqplot
+
+    quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
+    return [
+        bqplot.Axis(
+            scale=scales["x"],
+            label="share of the heads off",
+            tick_format=".0%",
+            label_offset="2.8em",
+            **quiet,
+        ),
+        bqplot.Axis(scale=scales["y"], side="left", label=curve.label, label_offset="4em", **quiet),
+    ]
+
+
+def _legend(curve: PruningCurve, said: str) -> str:
+    """Return what the lines are; nothing in it comes from a text or a model."""
+
+    def line(colour: str, name: str) -> str:
+        bar = f"display:inline-block;width:18px;height:3px;margin:0 6px 3px 0;background:{colour}"
+        return f'<span style="margin-right:16px;white-space:nowrap"><span style="{bar}"></span>{name}</span>'
+
+    names = "".join(line(COLOURS[name], NAMES[name].lower()) for name in curve.values)
+    draws = len(curve.random)
+    chance = line(CHANCE, f"{draws} random orders, mean and one standard deviation") if draws else ""
+    return (
+        '<div style="margin-left:12px;font-size:12px;line-height:20px;color:gray">'
+        f"{names}{chance}<br>{said}</div>"
+    )
+
+
+def curve_view(curve: PruningCurve) -> CurveView:
+    """Return a curve as a widget."""
+    return CurveView(curve)
