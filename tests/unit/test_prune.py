@@ -404,6 +404,36 @@ def test_a_model_that_refuses_fewer_heads_has_them_masked() -> None:
     assert not pruned.model.back.weight.view(16, 4, 4)[:, :, [1, 2]].any()
 
 
+class Quiet(Own):
+    """Counts its heads in a word that tells nothing, and hardly counts for what it returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slots = self.h
+        del self.h
+
+    def __getattr__(self, name: str) -> Any:
+        return self.slots if name == "h" else super().__getattr__(name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1e-7 * super().forward(x)
+
+
+def test_a_cut_that_garbles_what_hardly_counts_is_seen_for_what_it_is() -> None:
+    torch.manual_seed(0)
+    model = Quiet().eval()
+    x = torch.randn(1, 5, 16)
+    pruned: Any = prune(model, heads={("encoder", 0): [1, 2]}, inputs=(x,)).model
+    seen: list[Tensor] = []
+    for one in (model, pruned):
+        one.back.register_forward_hook(lambda _, __, output: seen.append(output))
+    with hook(model).ablate(heads={("encoder", 0): [1, 2]}):
+        model(x)
+    pruned(x)
+    torch.testing.assert_close(seen[1], seen[0], atol=1e-5, rtol=0)
+    assert pruned.slots == 2
+
+
 def test_weights_that_another_module_has_too_are_not_cut() -> None:
     _, pruned = pruned_own(tie=True)
     assert len(pruned.masked) == 2

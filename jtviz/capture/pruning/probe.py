@@ -189,9 +189,13 @@ class Probe:
         by_head = of_heads[0]
         if by_head is None or not by_head.requires_grad:
             return None
-        of_features: tuple[Tensor | None, ...] = torch.autograd.grad(
-            by_head[list(which)].sum(), weight, retain_graph=True, allow_unused=True
-        )
+        try:
+            of_features: tuple[Tensor | None, ...] = torch.autograd.grad(
+                by_head[list(which)].sum(), weight, retain_graph=True, allow_unused=True
+            )
+        except RuntimeError:
+            # Another attention is in between, whose kernel has no second derivative: not what reads these.
+            return None
         by_feature = of_features[0]
         return None if by_feature is None else by_feature.flatten(0, -2).ne(0).any(0)
 

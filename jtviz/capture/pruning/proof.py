@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,13 +22,16 @@ from ..intervention.intervention import Intervention
 from ..intervention.places import Places
 
 TOLERANCE = 1e-5
-"""Largest difference, relative to the largest number of an output."""
+"""Largest difference of an output, relative to its largest number."""
+
+NEAR = 1e-3
+"""Largest difference of what a layer adds, relative to how far it varies: a wrong cut shows here first."""
 
 _MORE = 3
 
 
 class Proof:
-    """What a model answers to a few readings without some of its parts.
+    """What a model answers to a few readings without some of its parts, and what its modules return.
 
     Parameters
     ----------
@@ -39,56 +43,92 @@ class Proof:
         Which are off.
     readings : sequence of Prepared
         What is read. The first must run; another one that does not is left out.
+    watched : sequence of str
+        Modules that return the same after a cut: what they return may count for little in the end.
     """
 
-    def __init__(self, model: nn.Module, places: Places, mask: Mask, readings: Sequence[Prepared]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        places: Places,
+        mask: Mask,
+        readings: Sequence[Prepared],
+        watched: Sequence[str],
+    ) -> None:
         heads, units = mask.edits(places)
-        self.readings: list[Prepared] = []
-        self._expected: list[list[Tensor]] = []
+        self._watched = watched
+        self._expected: list[tuple[Prepared, list[_Expected]]] = []
         for reading in readings:
             try:
                 with as_found(model), Intervention(model, places, heads, units):
-                    expected = _answer(model, reading)
+                    outputs, inside = _answer(model, reading, watched)
             except Exception:
-                if not self.readings:
+                if not self._expected:
                     raise
                 continue
-            self.readings.append(reading)
-            self._expected.append(expected)
+            expected = [_Expected(x, TOLERANCE * _largest(x), is_output=True) for x in outputs]
+            expected += [_Expected(x, _allowed(x), is_output=False) for x in inside]
+            self._expected.append((reading, expected))
 
     def holds(self, model: nn.Module) -> bool:
         """Return whether a model answers the same, to rounding."""
         try:
             with as_found(model):
-                return all(
-                    _equal(_answer(model, reading), expected)
-                    for reading, expected in zip(self.readings, self._expected, strict=True)
-                )
+                return all(self._agrees(model, *one) for one in self._expected)
         except Exception:  # noqa: BLE001 - a model that was cut wrongly can raise anything
             return False
 
-
-def _answer(model: nn.Module, reading: Prepared) -> list[Tensor]:
-    with torch.no_grad():
-        output: Any = model(*reading.args, **reading.kwargs)
-    # Cut heads are missing from returned patterns and caches, which are no answer.
-    wanted = (
-        {k: v for k, v in output.items() if "attentions" not in k} if isinstance(output, dict) else output
-    )
-    return [t.detach() for t in tensors(wanted) if t.is_floating_point()]
+    def _agrees(self, model: nn.Module, reading: Prepared, expected: Sequence[_Expected]) -> bool:
+        outputs, inside = _answer(model, reading, self._watched)
+        pairs = zip([*outputs, *inside], expected, strict=True)
+        return all(one.is_like(found) for found, one in pairs)
 
 
-def _equal(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
-    if len(found) != len(expected):
-        return False
-    for one, other in zip(found, expected, strict=True):
-        if one.shape != other.shape:
-            return False
-        finite = other[other.isfinite()]
-        scale = float(finite.abs().max()) if finite.numel() else 1.0
-        if not torch.allclose(one, other, rtol=0, atol=TOLERANCE * (scale or 1.0), equal_nan=True):
-            return False
-    return True
+@dataclass(frozen=True)
+class _Expected:
+    values: Tensor
+    allowed: float
+    is_output: bool
+
+    def is_like(self, found: Tensor) -> bool:
+        if found.shape != self.values.shape:
+            # What a module returns of the heads themselves has another shape.
+            return not self.is_output
+        return torch.allclose(found, self.values, rtol=0, atol=self.allowed, equal_nan=True)
+
+
+def _answer(model: nn.Module, reading: Prepared, watched: Sequence[str]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the numbers in an output, and what the watched modules returned, in the order they ran."""
+    inside: list[Tensor] = []
+    handles = [
+        model.get_submodule(path).register_forward_hook(lambda _, __, output: inside.extend(_numbers(output)))
+        for path in watched
+    ]
+    try:
+        with torch.no_grad():
+            output: Any = model(*reading.args, **reading.kwargs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    # Cut heads are missing from returned patterns, which are no answer.
+    is_named = isinstance(output, dict)
+    named = {k: v for k, v in output.items() if "attentions" not in k} if is_named else output
+    return _numbers(named), inside
+
+
+def _numbers(value: Any) -> list[Tensor]:
+    return [x.detach() for x in tensors(value) if x.is_floating_point()]
+
+
+def _allowed(x: Tensor) -> float:
+    # A bias is no measure of what heads add.
+    varies = x - x.flatten(0, -2).mean(0) if x.ndim > 1 else x
+    return NEAR * _largest(varies) + TOLERANCE * _largest(x)
+
+
+def _largest(x: Tensor) -> float:
+    finite = x[x.isfinite()]
+    return float(finite.abs().max()) if finite.numel() else 0.0
 
 
 def readings(model: nn.Module, reading: Prepared) -> list[Prepared]:

@@ -58,6 +58,14 @@ class Done:
     masked: Mask = field(default_factory=Mask)
     reasons: dict[HeadPlace | UnitPlace, str] = field(default_factory=dict)
 
+    def add(self, group: Group, removed: Sequence[int], reason: str) -> None:
+        """Take note of what was removed of a group, and why not the rest."""
+        self.removed |= group.mask(removed)
+        left = [i for i in group.part if i not in removed]
+        self.masked |= group.mask(left)
+        if left:
+            self.reasons |= dict.fromkeys(group.places, reason)
+
 
 class Surgery:
     """One model that is cut.
@@ -77,8 +85,9 @@ class Surgery:
     def __init__(self, model: nn.Module, places: Places, mask: Mask, readings: Sequence[Prepared]) -> None:
         self._model, self._places, self._readings = model, places, readings
         self._groups = groups_of(model, places, mask)
-        self._whole = Proof(model, places, mask, readings)
         self._probe = self._probed()
+        self._watched = self._readers()
+        self._whole = Proof(model, places, mask, readings, self._watched)
         self._tied = tied(model)
         self._worked: dict[type, int] = {}
 
@@ -92,22 +101,35 @@ class Surgery:
         """
         self._mask()
         done = Done()
+        alike: dict[tuple[bool, type], list[Group]] = {}
         for group in self._groups:
-            removed, reason = self._remove(group)
-            done.removed |= group.mask(removed)
-            left = [i for i in group.part if i not in removed]
-            done.masked |= group.mask(left)
-            if left:
-                done.reasons |= dict.fromkeys(group.places, reason)
+            alike.setdefault((group.is_heads, type(self._module(group.first.path))), []).append(group)
+        for first, *others in alike.values():
+            done.add(first, *self._remove(first))
+            # What worked once works for the others of its kind, nearly always: one proof will do.
+            together = self._remove_together(others)
+            for number, group in enumerate(others):
+                done.add(group, *(self._remove(group) if together is None else together[number]))
         return done
 
     def _probed(self) -> Probe | None:
-        for reading in reversed(self._whole.readings):
+        for reading in reversed(self._readings):
             try:
                 return Probe(self._model, self._places, reading)
             except Exception:  # noqa: BLE001, S112 - a model may refuse random numbers in any way
                 continue
         return None
+
+    def _readers(self) -> list[str]:
+        """Return the paths of what reads heads and units that are to go."""
+        paths = {id(module): path for path, module in self._model.named_modules()}
+        found: list[nn.Module] = []
+        for group in self._groups:
+            is_told = group.is_heads and self._probe is not None
+            columns = self._probe.columns(group.places, group.part) if is_told and self._probe else []
+            # What reads heads by itself returns what it read.
+            found += [linear.module for linear, _ in columns] or [self._module(group.first.path)]
+        return list(dict.fromkeys(paths[id(module)] for module in found))
 
     # Masking for good
 
@@ -133,7 +155,7 @@ class Surgery:
 
     def _masking(self, group: Group) -> Step:
         """Return the first way to mask a group that is proved for it alone."""
-        proof = Proof(self._model, self._places, group.mask(group.part), self._readings)
+        proof = Proof(self._model, self._places, group.mask(group.part), self._readings, self._watched)
         for step in self._ways_to_mask(group):
             journal = Journal()
             step(journal)
@@ -169,7 +191,7 @@ class Surgery:
 
     # Removing
 
-    def _remove(self, group: Group) -> tuple[list[int], str]:
+    def _remove(self, group: Group) -> tuple[Sequence[int], str]:
         """Return which parts of a group were removed, and why not the others."""
         parts = list(self._parts(group))
         reason = _NO_WAY if parts else _SHARED_KEYS
@@ -183,12 +205,32 @@ class Surgery:
                         journal.undo()
                         continue
                     if self._whole.holds(self._model):
-                        return list(part), why
+                        return part, why
                     journal.undo()
             except JtvizError as error:
                 reason = str(error)
                 break
-        return [], reason
+        return (), reason
+
+    def _remove_together(self, groups: Sequence[Group]) -> list[tuple[Sequence[int], str]] | None:
+        """Remove the most of each group in the likeliest way; None, and nothing done, if that is wrong."""
+        if len(groups) < 2:
+            return None
+        journal = Journal()
+        found: list[tuple[Sequence[int], str]] = []
+        try:
+            for group in groups:
+                part, why = next(self._parts(group), ((), _SHARED_KEYS))
+                if part:
+                    next(self._ways_to_cut(group, part))(journal)
+                found.append((part, why))
+        except Exception:  # noqa: BLE001 - one by one it will be seen which does not fit, and why
+            journal.undo()
+            return None
+        if self._whole.holds(self._model):
+            return found
+        journal.undo()
+        return None
 
     def _parts(self, group: Group) -> Iterator[tuple[tuple[int, ...], str]]:
         """Yield what could go together, the most first, and why the rest has to stay."""
