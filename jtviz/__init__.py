@@ -7,11 +7,16 @@
 ('encoder', 0, [0, 1, 2, 3])
 """
 
-from . import analysis, demo
-from .analysis import head_importance
-from .capture import HookedTransformer, Mask, Trace, from_arrays, hook, load, prune
+from typing import TYPE_CHECKING, Any
+
+from . import analysis, capture, demo
+from .capture import HookedTransformer, Mask, Trace, from_arrays, hook, load
 from .show import explain, show_attention, show_gradients, show_pruning
 from .tokens import TokenizerPair, Tokens
+
+if TYPE_CHECKING:
+    from .analysis import head_importance
+    from .capture import prune
 
 __all__ = [
     "HookedTransformer",
@@ -32,3 +37,13 @@ __all__ = [
     "show_pruning",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Load these when they are asked for: importing the package stays quick."""
+    if name == "head_importance":
+        return analysis.head_importance
+    if name == "prune":
+        return capture.prune
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from .analysis import HeadImportance, PruningCurve
+from .analysis.drawn import Drawn
 from .capture import STAGES, HookedTransformer, JtvizError, Trace, hook
 
 if TYPE_CHECKING:
@@ -504,6 +504,6 @@ def _drawn_by(module: str, function: str) -> Callable[[Any], Any]:
     return draw
 
 
-# Analyses know no views.
-HeadImportance.drawn_by = staticmethod(_drawn_by(".views.importance", "importance_view"))
-PruningCurve.drawn_by = staticmethod(_drawn_by(".views.pruning_curve", "curve_view"))
+# Analyses know no views; what they return is loaded when it is asked for.
+Drawn.DRAWN["HeadImportance"] = _drawn_by(".views.importance", "importance_view")
+Drawn.DRAWN["PruningCurve"] = _drawn_by(".views.pruning_curve", "curve_view")

@@ -1,17 +1,11 @@
 """From a trace to numbers: pure functions that return small data classes, with no browser in sight."""
 
+from typing import TYPE_CHECKING, Any
+
 from .alignment import Alignment, align
 from .attribution import METHODS, Attribution, Method, attribute, together
 from .explain import TASKS, Explanation, Task
 from .heads import LEAST, MEASURES, FoundHead, HeadMeasures, find_heads, head_measures
-from .importance import (
-    HeadImportance,
-    Interactions,
-    PruningCurve,
-    head_importance,
-    interactions,
-    pruning_curve,
-)
 from .products import Products, products
 from .scores import RepeatScores, repeat_scores
 from .through import LONGEST, Relevance, relevance, rollout
@@ -29,6 +23,16 @@ from .trust import (
 )
 from .weighted import WEIGHTINGS, weighted
 from .words import WordAttention, by_words
+
+if TYPE_CHECKING:
+    from .importance import (
+        HeadImportance,
+        Interactions,
+        PruningCurve,
+        head_importance,
+        interactions,
+        pruning_curve,
+    )
 
 __all__ = [
     "LEAST",
@@ -76,3 +80,20 @@ __all__ = [
     "trust",
     "weighted",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is over data sets when it is asked for: importing the package stays quick."""
+    if name in {
+        "HeadImportance",
+        "Interactions",
+        "PruningCurve",
+        "head_importance",
+        "interactions",
+        "pruning_curve",
+    }:
+        from . import importance
+
+        return getattr(importance, name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

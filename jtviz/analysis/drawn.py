@@ -14,8 +14,8 @@ from jtviz.capture import JtvizError
 class Drawn:
     """A result that can be shown."""
 
-    drawn_by: ClassVar[Callable[[Any], Any] | None] = None
-    """How it becomes a widget."""
+    DRAWN: ClassVar[dict[str, Callable[[Any], Any]]] = {}
+    """How results become widgets, by the names of their classes."""
 
     def view(self) -> Any:
         """Return it as a widget.
@@ -25,7 +25,7 @@ class Drawn:
         JtvizError
             If no views are loaded.
         """
-        draw = type(self).drawn_by
+        draw = self.DRAWN.get(type(self).__name__)
         if draw is None:
             raise JtvizError("no views are loaded that this could be drawn by: import jtviz.")
         return draw(self)

@@ -357,7 +357,7 @@ class HookedTransformer:
         --------
         >>> import jtviz
         >>> translator = jtviz.demo.translator()
-        >>> with translator.ablate(heads={("cross", 1): None}):
+        >>> with translator.ablate(heads={("cross", 0): None, ("cross", 1): None}):
         ...     worse = translator.generate("I like to drink tea.")
         >>> worse == translator.generate("I like to drink tea.")
         False

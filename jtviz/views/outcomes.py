@@ -104,6 +104,8 @@ def pattern_of(one: Trace, other: Trace, stage: str, layer: int, head: int) -> t
     both = torch.stack([t.attention(stage, layer=layer, head=head, rows=rows) for t in (one, other)])
     shape = [min(SIZE, size) for size in both.shape[1:]]
     small = F.adaptive_max_pool2d(both, shape)
-    most = float(small.max()) or 1.0
-    data = (small / most * 255).round().to(torch.uint8).cpu().numpy().tobytes()
+    # In a long text the first rows have all on a few keys: theirs is not the scale of the others.
+    is_long = min(shape) == SIZE
+    most = float(small.flatten().quantile(0.98) if is_long else small.max()) or float(small.max()) or 1.0
+    data = (small / most * 255).clamp_(max=255).round().to(torch.uint8).cpu().numpy().tobytes()
     return {"shape": [2, *shape], "max": most}, data

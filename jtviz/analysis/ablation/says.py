@@ -113,11 +113,7 @@ def question(trace: Trace, model: nn.Module, target: TargetLike) -> Question:
         str(following[row]) if tokenizer is None else label(tokenizer, following[row], side)
         for row in written
     )
-    words = (
-        "probability of the intact output, per token"
-        if found is None
-        else f"probability of {found.name}"
-    )
+    words = "probability of the intact output, per token" if found is None else f"probability of {found.name}"
     return Question(kind, rows, found, words, names, tokenizer, (), side)
 
 
