@@ -30,11 +30,12 @@ from .scatter import Scatter
 SHOWN_UNITS = 32
 SOURCES = {
     "exact": "leave one out",
+    "greedy": "leave out one after the other",
     "gradient": "Michel et al. 2019",
     "confidence": "Voita et al. 2019",
     "taylor": "Molchanov et al. 2017",
 }
-NAMES = {"exact": "Exact ablation", "gradient": "Gradient", "confidence": "Confidence"}
+NAMES = {"exact": "Exact ablation", "greedy": "Greedy", "gradient": "Gradient", "confidence": "Confidence"}
 
 
 class ImportanceView(anywidget.AnyWidget):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jtviz.capture.intervention.ablation import Mask
 
-COLOURS = {"exact": "#4269d0", "gradient": "#c2781c", "confidence": "#3b8c5a"}
+COLOURS = {"exact": "#4269d0", "greedy": "#a463b6", "gradient": "#c2781c", "confidence": "#3b8c5a"}
 CHANCE = "#888888"
 
 

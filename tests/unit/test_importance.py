@@ -470,3 +470,43 @@ def test_what_was_not_measured_is_said(measured: HeadImportance) -> None:
         measured.mask(2)
     with pytest.raises(JtvizError, match="k is a number of heads, at least 1, not 0"):
         measured.misranked(0)
+
+
+def test_greedy_measures_again_after_each_head_that_went() -> None:
+    """Against removing by hand, with `ablate`, in the induction model, whose heads back each other up."""
+    hooked = jtviz.demo.induction()
+    texts = ["k7Qm2xRtWzk7Qm2xRtWz", "abcdefghijabcdefghij", "Zy9Xw8Vu7TZy9Xw8Vu7T"]
+    found = jtviz.head_importance(hooked, texts, method=["exact", "greedy"], progress=False)
+
+    def loss(off: list[tuple[str, int, int]]) -> float:
+        heads: dict[tuple[str, int], list[int]] = {}
+        for stage, layer, head in off:
+            heads.setdefault((stage, layer), []).append(head)
+        losses = []
+        with hooked.ablate(heads=heads):
+            for text in texts:
+                target = hooked.trace(text, output="loss").target
+                assert target is not None
+                losses.append(target.value)
+        return sum(losses) / len(losses)
+
+    whole, gone, left, before = loss([]), [], list(found.heads), -np.inf
+    for stage, layer, head, value in found.ranking("greedy"):
+        drops = {one: loss([*gone, one]) - whole for one in left}
+        assert drops[stage, layer, head] == pytest.approx(min(drops.values()), abs=1e-4)
+        before = max(before, drops[stage, layer, head])
+        assert value == pytest.approx(before, abs=1e-4)
+        gone.append((stage, layer, head))
+        left.remove((stage, layer, head))
+    # Alone each head of the second layer is worth nothing; the last of them that is left is worth all.
+    alone = {head: value for s, layer, head, value in found.ranking("exact") if layer == 1}
+    last = max(value for s, layer, head, value in found.ranking("greedy") if layer == 1)
+    assert max(alone.values()) < 0.1
+    assert last > 1
+
+
+def test_greedy_is_asked_for_by_name() -> None:
+    found = jtviz.head_importance(
+        jtviz.demo.induction(), ["abcabcabcabc", "xyzuxyzuxyzu"], method="all", progress=False
+    )
+    assert "greedy" not in found.methods

@@ -25,6 +25,7 @@ from ..attribution.progress import Progress
 from .confidence import confidence
 from .examples import SIZE, Examples, examples_of
 from .gradients import can_be_differentiated, gradients
+from .greedy import examples_in, greedy
 from .metrics import METRICS, Metric, metric_named
 from .opened import Numbers, Opened, opened
 from .result import METHODS, HeadImportance
@@ -75,6 +76,11 @@ def head_importance(
         ``"taylor"``
             The same of feed-forward units: ``E |mean over tokens of activation * gradient|`` (Molchanov et
             al. 2017, equation 8); fills ``units``.
+        ``"greedy"``
+            Heads go one after the other, each time the one without which the metric is best *beside those
+            that are gone*; the number is how much worse the metric is then. Heads that back each other up
+            look useless to ``"exact"`` until several are gone; this sees it, for half as many forward passes
+            as the square of the number of heads, and is not part of ``"all"``.
         ``"confidence"``
             The mean over queries of the largest attention weight (Voita et al. 2019, section 4). Keys that
             are special tokens are left out (there the end of sentence; here begin, separators and padding,
@@ -144,7 +150,8 @@ class Found:
 
 def checked_methods(method: Any) -> tuple[str, ...]:
     """Return the methods that are meant, each once, in the order of `METHODS`."""
-    wanted = [*METHODS] if method == "all" else [method] if isinstance(method, str) else method
+    affordable = [name for name in METHODS if name != "greedy"]
+    wanted = affordable if method == "all" else [method] if isinstance(method, str) else method
     if not isinstance(wanted, list | tuple) or not wanted:
         raise JtvizError(f"method= is 'all', or one or several of {', '.join(map(repr, METHODS))}.")
     for name in wanted:
@@ -182,6 +189,12 @@ def measured(session: Opened, methods: Sequence[str], request: Request) -> HeadI
     found = Found(notes=list(session.examples.notes))
     if "exact" in methods:
         _exact(session, request, found)
+    if "greedy" in methods:
+        means = session.means(request.mode)
+        with timed(session, request.metric, "rounds", examples_in(session), request.progress) as progress:
+            found.values["greedy"], found.spread["greedy"] = greedy(
+                session, request.metric, means, request.seed, progress
+            )
     units = _by_gradients(session, methods, request, found)
     if "confidence" in methods:
         _add(found, "confidence", by_trace(session, request))
@@ -233,13 +246,18 @@ def with_progress(
 ) -> tuple[Numbers, Numbers]:
     """Measure, with a bar where that takes long: the time of one batch is taken first."""
     count = len(session.examples) * (len(masks) + 1)
+    with timed(session, metric, "ablations", count, shown) as progress:
+        return session.measure(metric, masks, means, progress)
+
+
+def timed(session: Opened, metric: Metric, words: str, count: int, shown: bool | None) -> Progress:
+    """Return a bar for so many examples, which is there where they take long."""
     batch = session.batches[-1]
     begin = time.perf_counter()
     with torch.no_grad():
         metric.measure(session.model, batch)
     seconds = (time.perf_counter() - begin) * count / len(batch)
-    with Progress("ablations", count, shown=shown, seconds=seconds) as progress:
-        return session.measure(metric, masks, means, progress)
+    return Progress(words, count, shown=shown, seconds=seconds)
 
 
 def _by_gradients(

@@ -26,6 +26,7 @@ Head = tuple[str, int, int]
 
 METHODS: dict[str, str] = {
     "exact": "how much worse the metric is without the head",
+    "greedy": "how much worse the metric is when the head goes, after all that matter less",
     "gradient": "how much the loss changes without the head, to first order (Michel et al. 2019)",
     "taylor": "how much the loss changes without a feed-forward unit, to first order (Molchanov et al. 2017)",
     "confidence": "the largest attention weight of a query, on average (Voita et al. 2019)",
