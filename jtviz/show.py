@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
-import importlib
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from .analysis.drawn import Drawn
-from .capture import STAGES, HookedTransformer, JtvizError, Trace, hook
+from .asked import refuse_other, refuse_unknown, traced
+from .capture import STAGES, HookedTransformer, Trace, hook
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
     from .capture.inputs import Text
     from .capture.intervention.ablation import Which
     from .views import AttentionView, GradientsView, PruningView
-
-EITHER = "{} takes either a model and a text, or trace= of an earlier call."
 
 
 def show_attention(
@@ -111,7 +106,7 @@ def show_attention(
         "target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens,
         "target": target, "output": output,
     }  # fmt: skip
-    trace = _traced("show_attention", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
+    trace = traced("show_attention", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
     heads = list(heads) if isinstance(heads, Sequence) else heads
     choices = {"stage": stage, "layer": layer, "heads": heads, "pinned": pinned, "mode": mode}
     return AttentionView(trace, spans=spans, **choices, **settings)
@@ -215,7 +210,7 @@ def show_gradients(
     how = How(method_named(method), baseline, n_steps, n_samples, unit=unit, memory=memory)
     checked_how(how)
     given = {"target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens}
-    trace = _traced("show_gradients", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
+    trace = traced("show_gradients", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
     shaded = unit if unit == "word" else "token"
     with opened(trace) as session:
         checked_answer(session, target_text)
@@ -303,7 +298,7 @@ def show_pruning(
     checked(units, "units")
     refuse_other("colouring", colouring, [name for name, _, _ in COLOURINGS])
     given = {"target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens}
-    trace = _traced("show_pruning", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
+    trace = traced("show_pruning", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
     return PruningView(
         trace, target=target, heads=heads, units=units, mode=mode, reference=reference, colouring=colouring,
         **settings,
@@ -445,65 +440,3 @@ def explain(
         return all_explained(hooked, texts, request, how, task=task, trust=trust, progress=progress)
     request = replace(request, text=texts[0])
     return explained(hooked, request, how, task=task, trust=trust, progress=progress)
-
-
-def _traced(
-    name: str,
-    given: Mapping[str, Any],
-    *,
-    model: HookedTransformer | nn.Module | Trace | None,
-    text: str | None,
-    tokenizer: Any,
-    trace: Trace | None,
-) -> Trace:
-    """Return the trace that a view is of: the one given, or of a model reading a text."""
-    if isinstance(model, Trace):
-        model, trace = None, model
-    if trace is None:
-        if model is None:
-            raise TypeError(EITHER.format(name))
-        return hook(model, tokenizer).trace(text, **given)
-    if model is not None or text or given["inputs"]:
-        raise TypeError(EITHER.format(name))
-    return trace
-
-
-def refuse_unknown(
-    function: Callable[..., Any], unknown: Mapping[str, Any], more: Sequence[str] = ()
-) -> None:
-    """Raise `TypeError` for a keyword that `function` does not have, naming the nearest that it has."""
-    if not unknown:
-        return
-    parameters = inspect.signature(function).parameters.values()
-    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    known += [name for name in more if name not in known]
-    word = next(iter(unknown))
-    near = difflib.get_close_matches(word, known, 1, 0.5)
-    advice = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}."
-    msg = f"{function.__name__} has no keyword {word!r}; {advice}"
-    raise TypeError(msg)
-
-
-def refuse_other(name: str, value: str | None, options: Sequence[str]) -> None:
-    """Raise `ValueError` for a value that is none of the options, before any work is done."""
-    if value is not None and value not in options:
-        msg = f"{name} is one of {', '.join(map(repr, options))}, not {value!r}."
-        raise ValueError(msg)
-
-
-def _drawn_by(module: str, function: str) -> Callable[[Any], Any]:
-    """Return how a result is drawn; the widgets are loaded when something is shown."""
-
-    def draw(found: Any) -> Any:
-        try:
-            views = importlib.import_module(module, __package__)
-        except ImportError as error:  # the front end is not built
-            raise JtvizError(str(error)) from None
-        return getattr(views, function)(found)
-
-    return draw
-
-
-# Analyses know no views; what they return is loaded when it is asked for.
-Drawn.DRAWN["HeadImportance"] = _drawn_by(".views.importance", "importance_view")
-Drawn.DRAWN["PruningCurve"] = _drawn_by(".views.pruning_curve", "curve_view")
