@@ -35,7 +35,13 @@ SOURCES = {
     "confidence": "Voita et al. 2019",
     "taylor": "Molchanov et al. 2017",
 }
-NAMES = {"exact": "Exact ablation", "greedy": "Greedy", "gradient": "Gradient", "confidence": "Confidence"}
+NAMES = {
+    "exact": "Exact ablation",
+    "greedy": "Greedy",
+    "gradient": "Gradient",
+    "confidence": "Confidence",
+    "taylor": "Taylor",
+}
 
 
 class ImportanceView(anywidget.AnyWidget):

@@ -12,6 +12,7 @@ import ipywidgets
 import numpy as np
 
 from jtviz.analysis.importance.curve import PruningCurve
+from jtviz.capture.intervention.ablation import Mask
 
 from . import keep
 from .closing import close_all
@@ -21,14 +22,18 @@ from .masks import Masks
 if TYPE_CHECKING:
     import bqplot
 
-    from jtviz.capture.intervention.ablation import Mask
-
-COLOURS = {"exact": "#4269d0", "greedy": "#a463b6", "gradient": "#c2781c", "confidence": "#3b8c5a"}
+COLOURS = {
+    "exact": "#4269d0",
+    "taylor": "#4269d0",
+    "greedy": "#a463b6",
+    "gradient": "#c2781c",
+    "confidence": "#3b8c5a",
+}
 CHANCE = "#888888"
 
 
 class CurveView(ipywidgets.VBox):  # type: ignore[misc]
-    """The metric against the share of heads that are off, over the grid of heads.
+    """The metric against the share of heads, or units, that are off, over what is off.
 
     Parameters
     ----------
@@ -41,15 +46,13 @@ class CurveView(ipywidgets.VBox):  # type: ignore[misc]
         The numbers.
     chart : bqplot.Figure
         Each method's curve, and random orders as a band.
-    grid : ImportanceView
-        The heads; what is brushed is crossed out, in the order of its ``method``.
 
     Examples
     --------
     >>> import jtviz
     >>> notes = [("Has a runny nose.", "can wait"), ("Has crushing chest pain.", "urgent")]
     >>> curve = jtviz.analysis.pruning_curve(jtviz.demo.classifier(), notes, methods="gradient", draws=2)
-    >>> view = CurveView(curve)
+    >>> view = curve.view()
     >>> view.brush(0.25)
     >>> len(view.mask)
     2
@@ -57,11 +60,10 @@ class CurveView(ipywidgets.VBox):  # type: ignore[misc]
 
     children: Any
 
-    def __init__(self, curve: PruningCurve) -> None:
+    def __init__(self, curve: PruningCurve, below: Any) -> None:
         import bqplot
 
         self.curve = curve
-        self.grid = ImportanceView(curve.importance)
         self._links: list[Masks] = []
         self._words = ipywidgets.HTML()
         scales = {"x": bqplot.LinearScale(min=0, max=1), "y": bqplot.LinearScale()}
@@ -78,38 +80,32 @@ class CurveView(ipywidgets.VBox):  # type: ignore[misc]
         )
         self._brush = bqplot.interacts.BrushIntervalSelector(scale=scales["x"], color="#4269d0")
         self.chart.interaction = self._brush
-        super().__init__([self._words, self.chart, self.grid])
-        self._say()
+        super().__init__([self._words, self.chart, below])
         self._brush.observe(self._brushed, "selected")
-        self.grid.observe(self._method_chosen, "method")
-        self.grid.observe(self._masked, "off")
 
     def __repr__(self) -> str:
         """Say in one line what is shown: a saved notebook has this where the widget was."""
-        return f"CurveView({self.curve!r})"
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return keep.with_image(super()._repr_mimebundle_(**kwargs), self.grid.picture())
+        return f"{type(self).__name__}({self.curve!r})"
 
     @property
     def method(self) -> str:
-        """In whose order heads are switched off: the one that the grid shows."""
-        return self.grid.method
+        """In whose order parts are switched off."""
+        return next(iter(self.curve.orders))
 
     @property
     def mask(self) -> Mask:
-        """The heads that are crossed out, to ablate or prune by."""
-        return self.grid.mask
+        """What is off, to ablate or prune by."""
+        raise NotImplementedError
 
     def brush(self, share: float) -> None:
-        """Switch the least important share of the heads off, as brushing up to there does.
+        """Switch the least important share off, as brushing up to there does.
 
         Raises
         ------
         JtvizError
             If it is no share, 0 to 1.
         """
-        self.grid.mask = self.curve.mask(self.method, share)
+        self._show(self.curve.mask(self.method, share))
 
     def link(self, view: Masks) -> None:
         """Let another view, of `jtviz.show_pruning` or `jtviz.show_attention`, follow the mask.
@@ -117,38 +113,38 @@ class CurveView(ipywidgets.VBox):  # type: ignore[misc]
         Raises
         ------
         JtvizError
-            If its model has no such head.
+            If its model has no such part.
         """
         view.off = self.mask
         self._links.append(view)
+
+    def _show(self, mask: Mask) -> None:
+        """Show a mask, where what is below shows it."""
+        raise NotImplementedError
 
     def _brushed(self, change: dict[str, Any]) -> None:
         chosen = change["new"]
         if chosen is not None and len(chosen):
             self.brush(float(np.clip(np.max(chosen), 0, 1)))
 
-    def _method_chosen(self, _: Any) -> None:
-        count = len(self.mask.heads)
-        if count:
-            self.brush(count / len(self.curve.importance.heads))
-        self._say()
-
-    def _masked(self, _: Any) -> None:
+    def _masked(self, _: Any = None) -> None:
+        """Tell whoever follows, and say what is off."""
         for view in self._links:
             view.off = self.mask
         self._say()
 
     def _say(self) -> None:
         """Say what the lines are, and what is off."""
-        curve, count = self.curve, len(self.mask.heads)
-        share = count / len(curve.importance.heads)
+        curve, count, total = self.curve, len(self.mask), int(self.curve.counts.max())
+        total = len(curve.orders[self.method]) if self.method in curve.orders else total
+        share = count / total
         is_in_order = self.mask == curve.mask(self.method, share)
-        low, high = (float(f([f(y) for y in (*curve.values.values(), curve.random) if np.size(y)]))
-                     for f in (np.min, np.max))  # fmt: skip
-        self._at.x, self._at.y = ([share, share], [low, high]) if count else ([], [])
-        said = "brush over the curves to switch the least important heads off"
+        values = [*curve.values.values(), *([curve.random] if np.size(curve.random) else [])]
+        self._at.x = [share, share] if count else []
+        self._at.y = [min(map(np.min, values)), max(map(np.max, values))] if count else []
+        said = f"brush over the curves to switch the least important {curve.of} off"
         if count:
-            said = f"{count} of {len(curve.importance.heads)} heads off ({share:.0%})"
+            said = f"{count} of {total} {curve.of} off ({share:.0%})"
             if is_in_order:
                 value = float(np.interp(share, curve.shares, curve.values[self.method]))
                 said += f", in the order of {NAMES[self.method].lower()}: {curve.label} {value:.4g}"
@@ -156,10 +152,71 @@ class CurveView(ipywidgets.VBox):  # type: ignore[misc]
         self._words.value = _legend(curve, said)
 
     def close(self) -> None:
-        """Close the chart and the grid."""
+        """Close the chart and what is below."""
         if self.comm is not None:  # Python closes once more what it forgets
             close_all(*self.children, self._brush, self.layout)
         super().close()
+
+
+class HeadCurve(CurveView):
+    """The curve of heads, over their grid.
+
+    Attributes
+    ----------
+    grid : ImportanceView
+        The heads; what is brushed is crossed out, in the order of its ``method``.
+    """
+
+    def __init__(self, curve: PruningCurve) -> None:
+        self.grid = ImportanceView(curve.importance)
+        if self.grid.method not in curve.orders:
+            self.grid.method = next(iter(curve.orders), self.grid.method)
+        super().__init__(curve, self.grid)
+        self._say()
+        self.grid.observe(self._method_chosen, "method")
+        self.grid.observe(self._masked, "off")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return keep.with_image(super()._repr_mimebundle_(**kwargs), self.grid.picture())
+
+    @property
+    def method(self) -> str:
+        """In whose order heads are switched off: the one that the grid shows, where it has a curve."""
+        return self.grid.method if self.grid.method in self.curve.orders else super().method
+
+    @property
+    def mask(self) -> Mask:
+        """The heads that are crossed out, to ablate or prune by."""
+        return self.grid.mask
+
+    def _show(self, mask: Mask) -> None:
+        self.grid.mask = mask
+
+    def _method_chosen(self, _: Any) -> None:
+        count = len(self.mask)
+        if count:
+            self.brush(count / len(self.curve.orders[self.method]))
+        self._say()
+
+
+class UnitCurve(CurveView):
+    """The curve of feed-forward units, over how many of each layer are off."""
+
+    def __init__(self, curve: PruningCurve) -> None:
+        self._mask = Mask()
+        self._layers = ipywidgets.HTML()
+        super().__init__(curve, self._layers)
+        self._show(self._mask)
+
+    @property
+    def mask(self) -> Mask:
+        """The units that are off, to ablate or prune by."""
+        return self._mask
+
+    def _show(self, mask: Mask) -> None:
+        self._mask = mask
+        self._layers.value = _bars(self.curve, mask)
+        self._masked()
 
 
 def _lines(curve: PruningCurve, scales: dict[str, Any]) -> list[Any]:
@@ -197,7 +254,7 @@ def _axes(curve: PruningCurve, scales: dict[str, Any]) -> list[Any]:
     return [
         bqplot.Axis(
             scale=scales["x"],
-            label="share of the heads off",
+            label=f"share of the {curve.of} off",
             tick_format=".0%",
             label_offset="2.8em",
             **quiet,
@@ -222,6 +279,23 @@ def _legend(curve: PruningCurve, said: str) -> str:
     )
 
 
+def _bars(curve: PruningCurve, mask: Mask) -> str:
+    """Return how many units of each layer are off; nothing in it comes from a text or a model."""
+    layers: dict[tuple[str, int], list[int]] = {}
+    for stage, layer, _ in next(iter(curve.orders.values())):
+        layers.setdefault((stage, layer), [0, 0])[1] += 1
+    for stage, layer, _ in mask.units:
+        layers[stage, layer][0] += 1
+    rows = "".join(
+        f'<tr><td style="padding-right:12px">{stage} {layer}</td><td><div style="width:240px;height:8px;'
+        f'border-radius:2px;box-shadow:0 0 0 1px rgba(128,128,128,.45)"><div style="height:8px;'
+        f'width:{100 * off / total:.1f}%;border-radius:2px;background:{COLOURS["taylor"]}"></div></div></td>'
+        f'<td style="padding-left:12px">{off} of {total} units off</td></tr>'
+        for (stage, layer), (off, total) in sorted(layers.items())
+    )
+    return f'<table style="margin-left:12px;font-size:12px;line-height:20px;color:gray">{rows}</table>'
+
+
 def curve_view(curve: PruningCurve) -> CurveView:
     """Return a curve as a widget."""
-    return CurveView(curve)
+    return HeadCurve(curve) if curve.of == "heads" else UnitCurve(curve)

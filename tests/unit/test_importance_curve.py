@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from typing import Any
 
@@ -13,8 +14,9 @@ from torch import Tensor
 import jtviz
 from jtviz.analysis import Interactions, PruningCurve, head_importance, interactions, pruning_curve
 from jtviz.analysis.importance.curve import POINTS
-from jtviz.capture import JtvizError, OutOfRangeError, Trace
+from jtviz.capture import JtvizError, OutOfRangeError, Trace, hook
 from jtviz.capture.intervention.ablation import Mask
+from jtviz.demo import embedded
 
 NOTES = [
     ("Man, 60. Has crushing chest pain.", "urgent"),
@@ -261,3 +263,38 @@ def test_heads_that_are_not_there_and_traces_of_others_are_refused() -> None:
         interactions(jtviz.demo.classifier(), trace, two)
     with pytest.raises(JtvizError, match="was loaded or made from arrays"):
         interactions(jtviz.demo.classifier(), jtviz.from_arrays([np.full((1, 2, 2), 0.5)]), two)
+
+
+def test_units_go_in_the_order_of_taylor_and_each_point_is_zeroing_by_hand() -> None:
+    model, tokenizer = embedded.open_classifier(embedded.FOLDER / "classifier/honest")
+    hooked = hook(model, tokenizer)
+    curve = pruning_curve(hooked, NOTES, of="units", steps=[0, 0.25, 0.75, 1], draws=2, progress=False)
+    importance = curve.importance
+    assert importance.units is not None
+    order = curve.orders["taylor"]
+    scores = [importance.units[stage][layer, unit] for stage, layer, unit in order]
+    assert scores == sorted(scores)
+    assert curve.mask("taylor", 0.25) == importance.mask(0.25, "taylor") == Mask(units=order[:64])
+    for count, value in zip(curve.counts, curve.values["taylor"], strict=True):
+        other, _ = embedded.open_classifier(embedded.FOLDER / "classifier/honest")
+        encoder: Any = other.encoder
+        with torch.no_grad():
+            for _, layer, unit in order[:count]:
+                encoder.layers[layer].linear2.weight[:, unit] = 0
+        zeroed = hook(other, tokenizer)
+        losses = [-math.log(zeroed.classify(text)[label]) for text, label in NOTES]
+        assert value == pytest.approx(sum(losses) / len(losses), abs=1e-4)
+    assert list(curve.to_pandas().columns) == ["method", "units", "share", "value", "error"]
+    assert pickle.loads(pickle.dumps(curve)).of == "units"  # noqa: S301 - our own
+
+
+def test_units_are_refused_where_they_make_no_sense() -> None:
+    with pytest.raises(JtvizError, match="of= is 'heads' or 'units'"):
+        pruning_curve(jtviz.demo.classifier(), NOTES, of="neurons")
+    with pytest.raises(JtvizError, match="ordered by 'taylor', not 'exact'"):
+        pruning_curve(jtviz.demo.classifier(), NOTES, of="units", methods="exact")
+    with pytest.raises(JtvizError, match="none were found in this model"):
+        pruning_curve(jtviz.demo.induction(), ["abcabcabc", "xyzxyzxyz"], of="units")
+    found = jtviz.head_importance(jtviz.demo.classifier(), NOTES, method="exact", progress=False)
+    with pytest.raises(JtvizError, match="units were not measured"):
+        pruning_curve(jtviz.demo.classifier(), NOTES, found, of="units")

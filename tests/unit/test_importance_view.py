@@ -92,6 +92,25 @@ def test_what_is_brushed_is_crossed_out_here_and_where_it_is_linked(curve: Pruni
         view.brush(2)
 
 
+def test_units_that_are_brushed_are_off_where_the_curve_is_linked(found: HeadImportance) -> None:
+    curve = pruning_curve(
+        jtviz.demo.classifier(), NOTES, found, of="units", metric="accuracy", steps=5, draws=2, progress=False
+    )
+    view = curve.view()
+    pruning = jtviz.show_pruning(jtviz.demo.classifier(), NOTES[0][0])
+    view.link(pruning)
+    view._brush.selected = np.array([0.0, 0.25])
+    assert view.mask == curve.mask("taylor", 0.25) == pruning.off
+    assert len(view.mask.units) == 64
+    first = sum(layer == 0 for _, layer, _ in view.mask.units)
+    assert f"{first} of 128 units off" in view._layers.value
+    assert "64 of 256 units off (25%)" in view._words.value
+    before = {*ipywidgets.widgets.widget._instances}
+    again = curve.view()
+    again.close()
+    assert {*ipywidgets.widgets.widget._instances} == before
+
+
 @pytest.mark.parametrize("name", ["found", "curve"])
 def test_a_result_shows_itself_with_a_picture(name: str, request: pytest.FixtureRequest) -> None:
     result = request.getfixturevalue(name)

@@ -52,6 +52,8 @@ class PruningCurve(Drawn):
         Examples.
     importance : HeadImportance
         What the orders come from.
+    of : {"heads", "units"}
+        What is switched off.
     notes : tuple of str
         What has to be known of the numbers.
     """
@@ -69,13 +71,14 @@ class PruningCurve(Drawn):
     intact: Number
     n: int
     importance: HeadImportance = field(repr=False)
+    of: str = "heads"
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Say what was measured."""
         by = ", ".join(self.values) or "no method"
         return (
-            f"PruningCurve({self.counts[-1]} heads by {by} and {len(self.random)} random orders; "
+            f"PruningCurve({self.counts[-1]} {self.of} by {by} and {len(self.random)} random orders; "
             f"{self.label} over {self.n} examples)"
         )
 
@@ -96,7 +99,7 @@ class PruningCurve(Drawn):
         return found
 
     def mask(self, method: str, share: float) -> Mask:
-        """Return the mask with this share of heads off, in a method's order.
+        """Return the mask with this share of heads (or units) off, in a method's order.
 
         Raises
         ------
@@ -109,12 +112,12 @@ class PruningCurve(Drawn):
             raise OutOfRangeError(f"there is no curve by {method!r}: choose from {', '.join(self.orders)}.")
         given: Any = share
         if not isinstance(given, int | float) or not 0 <= given <= 1:
-            raise JtvizError(f"share is a share of the heads, 0 to 1, not {share!r}.")
+            raise JtvizError(f"share is a share of the {self.of}, 0 to 1, not {share!r}.")
         order = self.orders[method]
-        return Mask(heads=order[: round(share * len(order))])
+        return _mask(self.of, order[: round(share * len(order))])
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a method and point: method, heads off, share, value and error.
+        """Return one row a method and point: method, heads (or units) off, share, value and error.
 
         The rows of ``"random"`` have the mean over draws, and their standard deviation as the error.
         """
@@ -127,12 +130,12 @@ class PruningCurve(Drawn):
             rows["random"] = self.random_mean, self.random_deviation
         tables = [
             pd.DataFrame(
-                {"method": name, "heads": self.counts, "share": self.shares, "value": values, "error": errors}
+                {"method": name, self.of: self.counts, "share": self.shares, "value": values, "error": errors}
             )
             for name, (values, errors) in rows.items()
         ]
         if not tables:
-            return pd.DataFrame(columns=["method", "heads", "share", "value", "error"])
+            return pd.DataFrame(columns=["method", self.of, "share", "value", "error"])
         return pd.concat(tables, ignore_index=True)
 
 
@@ -141,6 +144,7 @@ def pruning_curve(
     dataset: Any,
     importance: HeadImportance | None = None,
     *,
+    of: str = "heads",
     metric: MetricLike = "loss",
     methods: str | Sequence[str] | None = None,
     steps: int | Sequence[float] | None = None,
@@ -163,11 +167,13 @@ def pruning_curve(
         As in `head_importance`.
     importance : HeadImportance, optional
         Says the orders; measured on the same data set if left out.
+    of : {"heads", "units"}
+        What is switched off: attention heads, or feed-forward units, in the order of ``"taylor"``.
     methods : str or list of str, optional
         By which orders: all that `importance` has, or ``"exact"`` and ``"gradient"``.
     steps : int or list of float, optional
-        Points, evenly spread; or shares of heads that are off. If left out every number of heads up to 24,
-        else 24 points.
+        Points, evenly spread; or shares that are off. If left out every number of heads up to 24, else 24
+        points.
     draws : int
         Random orders beside.
     seed : int
@@ -193,7 +199,9 @@ def pruning_curve(
     """
     if not is_int(draws) or draws < 0:
         raise JtvizError(f"draws= is a number of random orders, at least 0, not {draws!r}.")
-    names = _checked(importance, methods)
+    if of not in {"heads", "units"}:
+        raise JtvizError(f"of= is 'heads' or 'units', not {of!r}.")
+    names = _checked(importance, methods) if of == "heads" else _checked_units(importance, methods)
     hooked, examples, chosen = prepared(
         model, dataset, metric=metric, mode=mode, batch_size=batch_size, tokenizer=tokenizer, seed=seed
     )
@@ -202,17 +210,16 @@ def pruning_curve(
             importance = measured(session, names, Request(chosen, mode, seed, progress, is_all=False))
         if set(importance.heads) != set(session.heads):
             raise JtvizError("importance= is of another model: its heads are not this one's.")
-        orders = {
-            name: tuple((stage, layer, head) for stage, layer, head, _ in importance.ranking(name))
-            for name in names
+        ranked = {
+            name: importance.ranking(name) if of == "heads" else importance.unit_ranking() for name in names
         }
-        counts = _counts(steps, len(session.heads))
+        orders = {name: tuple((s, layer, i) for s, layer, i, _ in parts) for name, parts in ranked.items()}
+        parts = session.heads if of == "heads" else tuple(sorted(orders["taylor"]))
+        counts = _counts(steps, len(parts))
         generator = np.random.default_rng(seed)
-        shuffled = [
-            tuple(session.heads[i] for i in generator.permutation(len(session.heads))) for _ in range(draws)
-        ]
+        shuffled = [tuple(parts[i] for i in generator.permutation(len(parts))) for _ in range(draws)]
         masks = {
-            order: [Mask(heads=order[:count]) for count in counts] for order in (*orders.values(), *shuffled)
+            order: [_mask(of, order[:count]) for count in counts] for order in (*orders.values(), *shuffled)
         }
         different = dict.fromkeys(mask for row in masks.values() for mask in row if len(mask))
         intact, ablated = with_progress(session, chosen, [*different], session.means(mode), shown=progress)
@@ -225,7 +232,7 @@ def pruning_curve(
     }
     return PruningCurve(
         counts=counts,
-        shares=counts / len(importance.heads),
+        shares=counts / len(parts),
         values={name: by_order[order][:, 0] for name, order in orders.items()},
         errors={name: by_order[order][:, 1] for name, order in orders.items()},
         random=np.array([by_order[order][:, 0] for order in shuffled]).reshape(draws, len(counts)),
@@ -237,6 +244,7 @@ def pruning_curve(
         intact=whole,
         n=len(examples),
         importance=importance,
+        of=of,
         notes=tuple(dict.fromkeys((*examples.notes, *importance.notes))),
     )
 
@@ -258,6 +266,23 @@ def _checked(importance: HeadImportance | None, methods: Any) -> tuple[str, ...]
     if "taylor" in names and methods != "all":
         raise JtvizError("'taylor' is of feed-forward units, and this is a curve of heads: leave it out.")
     return tuple(name for name in names if name != "taylor")
+
+
+def _checked_units(importance: HeadImportance | None, methods: Any) -> tuple[str, ...]:
+    """Return the method by which units are ordered, or raise if they cannot be."""
+    if importance is not None and not isinstance(importance, HeadImportance):
+        raise JtvizError(
+            f"importance= is what head_importance returned, not {type(importance).__name__}: leave it out."
+        )
+    if methods not in (None, "all", "taylor", ["taylor"], ("taylor",)):
+        raise JtvizError(f"feed-forward units are ordered by 'taylor', not {methods!r}: leave methods= out.")
+    if importance is not None:
+        importance.unit_ranking()  # they were measured, or it says so
+    return ("taylor",)
+
+
+def _mask(of: str, parts: tuple[Head, ...]) -> Mask:
+    return Mask(heads=parts) if of == "heads" else Mask(units=parts)
 
 
 def _counts(steps: Any, heads: int) -> np.ndarray[Any, np.dtype[np.int64]]:

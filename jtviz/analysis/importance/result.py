@@ -155,15 +155,32 @@ class HeadImportance(Drawn):
         values = self.values[self.checked(method)]
         return [(*self.heads[i], float(values[i])) for i in np.argsort(values, kind="stable")]
 
+    def unit_ranking(self) -> list[tuple[str, int, int, float]]:
+        """Return stage, layer, feed-forward unit and importance, the least important first.
+
+        Raises
+        ------
+        JtvizError
+            If units were not measured.
+        """
+        if self.units is None:
+            raise JtvizError("feed-forward units were not measured: measure again with method='taylor'.")
+        found = [
+            (stage, layer, unit, float(table[layer, unit]))
+            for stage, table in self.units.items()
+            for layer, unit in np.argwhere(np.isfinite(table)).tolist()
+        ]
+        return sorted(found, key=lambda one: one[3])
+
     def mask(self, fraction: float, method: str | None = None) -> Mask:
-        """Return the mask that switches the least important share of all heads off.
+        """Return the mask that switches the least important share of all heads (or units) off.
 
         Parameters
         ----------
         fraction : float
             0 to 1, rounded to whole heads.
         method : str, optional
-            One of `methods`; the first that ranks heads if left out.
+            One of `methods`; the first that ranks heads if left out. ``"taylor"`` gives feed-forward units.
 
         Raises
         ------
@@ -181,6 +198,11 @@ class HeadImportance(Drawn):
         given: Any = fraction
         if not isinstance(given, int | float) or not 0 <= given <= 1:
             raise JtvizError(f"fraction is a share of the heads, 0 to 1, not {fraction!r}.")
+        if method == "taylor":
+            units = self.unit_ranking()
+            return Mask(
+                units=tuple((s, layer, i) for s, layer, i, _ in units[: round(fraction * len(units))])
+            )
         count = round(fraction * len(self.heads))
         return Mask(heads=tuple((s, layer, head) for s, layer, head, _ in self.ranking(method)[:count]))
 
