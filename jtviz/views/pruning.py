@@ -330,9 +330,10 @@ class PruningView(Masks, Linked):
                 self.explain_again()
         elif op == "ping":
             self.send({"op": "pong", "id": message.get("id")})
-        elif op in {"units", "pattern"}:
-            answer = {"units": self._units, "pattern": self._pattern}[op]
-            self._answer(message, answer)
+        elif op == "units":
+            self._answer(message, self._units)
+        elif op == "pattern":
+            self._answer(message, self._pattern)
 
     def _answer(
         self,

@@ -122,12 +122,13 @@ class Intervention(TorchFunctionMode):
         place = self._place(path, call)
         if place is None:
             return output
-        lay = lay_fused(output, place.heads)
+        own = output.reshape(len(output), place.heads, 1, -1) if _is_packed(output, place) else output
+        lay = lay_fused(own, place.heads)
         if self._seen is not None:
-            flat = output if output.ndim > 3 else output[(None,) * (4 - output.ndim)]
+            flat = own if own.ndim > 3 else own[(None,) * (4 - own.ndim)]
             self._seen(place, flat.flatten(0, -4) if flat.ndim > 4 else flat)
         edit = self._edits.get((place.path, place.call))
-        return output if edit is None else edit[1].of_heads(output, lay)
+        return output if edit is None else edit[1].of_heads(own, lay).reshape(output.shape)
 
     def written(self, path: str, call: int, pattern: Pattern, *, is_mixed: bool) -> Tensor:
         """Return the output of one written-out site, edited; `is_mixed` as in `Pattern.lay`."""
@@ -246,6 +247,11 @@ class Intervention(TorchFunctionMode):
             hook.remove()
         self._hooks.clear()
         self._running.clear()
+
+
+def _is_packed(output: Tensor, place: HeadPlace) -> bool:
+    """Whether the heads that share a key head lie where queries do: one step of generation may be so."""
+    return place.group > 1 and output.shape[1:-1] == (place.heads // place.group, place.group)
 
 
 def _stack() -> list[Intervention]:
