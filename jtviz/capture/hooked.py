@@ -323,8 +323,9 @@ class HookedTransformer:
         """Switch attention heads and feed-forward units off, for as long as the returned context is open.
 
         Everything that the model does inside is without them, in this thread: its own forward and `generate`,
-        traces, `jtviz.explain`. Weights are not touched. This measures the model as it is, without training
-        it again: a head whose absence changes nothing may be backed up by another one.
+        traces, `jtviz.explain`, and the backward pass, in which a model that checkpoints runs again. Weights
+        are not touched. This measures the model as it is, without training it again: a head whose absence
+        changes nothing may be backed up by another one.
 
         Parameters
         ----------
@@ -357,7 +358,7 @@ class HookedTransformer:
         --------
         >>> import jtviz
         >>> translator = jtviz.demo.translator()
-        >>> with translator.ablate(heads={("cross", 1): None}):
+        >>> with translator.ablate(heads={("cross", 0): None, ("cross", 1): None}):
         ...     worse = translator.generate("I like to drink tea.")
         >>> worse == translator.generate("I like to drink tea.")
         False
