@@ -26,17 +26,18 @@ def mask_of(state: dict[str, Any], places: Places) -> Mask:
     """Return the mask that JSON says; raise if the model has no such part."""
     heads: dict[tuple[str, int], list[int]] = {}
     units: dict[tuple[str, int], list[int]] = {}
+    wrong = JtvizError(
+        f"what is off is said by stage, layer and number, {{'heads': [['decoder', 3, 0]], 'units': []}}, "
+        f"not {state!r}."
+    )
+    if set(state) - {"heads", "units"}:
+        raise wrong
     try:
-        if set(state) - {"heads", "units"}:
-            raise ValueError
         for found, name in ((heads, "heads"), (units, "units")):
             for stage, layer, index in state.get(name, []):
                 found.setdefault((stage, layer), []).append(index)
     except (TypeError, ValueError):
-        raise JtvizError(
-            f"what is off is said by stage, layer and number, {{'heads': [['decoder', 3, 0]], 'units': []}}, "
-            f"not {state!r}."
-        ) from None
+        raise wrong from None
     return Mask.of(places, heads, units)
 
 
