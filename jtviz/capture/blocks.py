@@ -28,7 +28,8 @@ class LastLinear:
     Attributes
     ----------
     path, call : str, int
-        Its module, and which call of that in one forward pass.
+        Its module (or the one round it that adds to it, as LoRA does), and which call of that in one forward
+        pass.
     size, out : int
         What goes in (the feed-forward units, where it is one), and what comes out.
     """
@@ -52,6 +53,12 @@ class BlockCall:
     def __post_init__(self) -> None:
         """Keep the version of the input too."""
         self.before_version = 0 if self.before is None else version(self.before)
+
+    def end_with(self, last: LastLinear) -> None:
+        """Take note of a linear layer; the widest into the stream counts, a narrow one adds to it."""
+        known, width = self.last_linear, None if self.before is None else self.before.shape[-1]
+        if known is None or known.out != width or (last.out == width and last.size >= known.size):
+            self.last_linear = last
 
     def move(self, device: torch.device) -> None:
         """Move what is kept to a device."""

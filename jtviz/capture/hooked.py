@@ -323,8 +323,9 @@ class HookedTransformer:
         """Switch attention heads and feed-forward units off, for as long as the returned context is open.
 
         Everything that the model does inside is without them, in this thread: its own forward and `generate`,
-        traces, `jtviz.explain`. Weights are not touched. This measures the model as it is, without training
-        it again: a head whose absence changes nothing may be backed up by another one.
+        traces, `jtviz.explain`, and the backward pass, in which a model that checkpoints runs again. Weights
+        are not touched. This measures the model as it is, without training it again: a head whose absence
+        changes nothing may be backed up by another one.
 
         Parameters
         ----------

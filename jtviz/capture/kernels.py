@@ -16,20 +16,28 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-def _private_multi_head_attention() -> Callable[..., Any]:
-    """Return a copy of ``F.multi_head_attention_forward`` whose inner calls a mode can see.
+def _private(original: Any) -> Callable[..., Any]:
+    """Return a copy of a function of torch whose inner calls a mode can see.
 
     The original, once seen by a mode, runs with the mode off. The copy runs with it on, and does not
     hand itself over again: in its globals nothing has a torch function. The module is not touched.
     """
-    original = F.multi_head_attention_forward
     own = {**original.__globals__, "has_torch_function": lambda _: False}
     copy = types.FunctionType(original.__code__, own, original.__name__, original.__defaults__)
     copy.__kwdefaults__ = original.__kwdefaults__
     return copy
 
 
-multi_head_attention = _private_multi_head_attention()
+multi_head_attention = _private(F.multi_head_attention_forward)
+_backward = _private(torch.autograd.backward)
+BACKWARD: dict[Any, Callable[..., Any]] = {
+    torch.autograd.backward: _backward,
+    torch.autograd.grad: _private(torch.autograd.grad),
+    Tensor.backward: lambda x, gradient=None, retain_graph=None, create_graph=False, inputs=None: _backward(
+        x, gradient, retain_graph, create_graph, inputs=inputs
+    ),
+}
+"""Copies of what differentiates: a model that checkpoints runs forward again in there."""
 
 
 class LogSumExp(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here

@@ -10,6 +10,7 @@ import inspect
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,10 +25,13 @@ from .site import Site
 class _Frame:
     """One module call on the stack."""
 
-    __slots__ = ("block", "module", "sites")
+    __slots__ = ("block", "call", "first", "module", "sites", "uses")
 
-    def __init__(self, module: nn.Module, sites: int, block: BlockCall | None) -> None:
+    def __init__(
+        self, module: nn.Module, sites: int, block: BlockCall | None, first: Tensor | None, call: int
+    ) -> None:
         self.module, self.sites, self.block = module, sites, block
+        self.first, self.call, self.uses = first, call, 0
 
 
 class Modules:
@@ -49,6 +53,7 @@ class Modules:
         self._stack: list[_Frame] = []
         self._calls: Counter[str] = Counter()
         self._multiplied: Counter[str] = Counter()
+        self._entered: Counter[str] = Counter()
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._thread = threading.get_ident()
         self._owners = {
@@ -77,7 +82,7 @@ class Modules:
             block.last_linear = None
         return {"path": path or type(self._model).__name__, "call": call, "blocks": blocks}
 
-    def multiplied(self, weight: nn.Parameter, size: int, out: int) -> None:
+    def multiplied(self, weight: nn.Parameter, size: int, out: int, given: Sequence[Any]) -> None:
         """Take note of a multiplication with a weight, of what is no output of attention."""
         owner, path = self._owners.get(id(weight), (None, ""))
         if owner is not weight:
@@ -86,7 +91,21 @@ class Modules:
         self._multiplied[path] += 1
         for frame in self._stack:
             if frame.block is not None:
-                frame.block.last_linear = last
+                frame.block.end_with(last)
+        for frame in reversed(self._stack):
+            if frame.block is not None or not any(_are_same(frame.first, x) for x in given):
+                break
+            frame.uses += 1
+            if frame.uses > 1:  # LoRA: what is round a layer, and adds to it, is changed as a whole
+                self._widen(frame)
+
+    def _widen(self, around: _Frame) -> None:
+        """Let blocks end with a module, where they end with a layer inside it."""
+        name = self._names[around.module]
+        for frame in self._stack:
+            last = None if frame.block is None else frame.block.last_linear
+            if frame.block is not None and last is not None and last.path.startswith(f"{name}."):
+                frame.block.last_linear = replace(last, path=name, call=around.call)
 
     def put_on_hooks(self) -> None:
         """Start following."""
@@ -119,7 +138,10 @@ class Modules:
                     block = BlockCall(self._names[module], None if first is None else first.detach())
             if not self._stack:
                 self._mark_inputs(module, args, kwargs)
-            self._stack.append(_Frame(module, len(self._sites), block))
+            name = self._names[module]
+            first = next((x for x in args if isinstance(x, Tensor)), None)
+            self._stack.append(_Frame(module, len(self._sites), block, first, self._entered[name]))
+            self._entered[name] += 1
 
         return enter
 
@@ -154,6 +176,13 @@ class Modules:
             # Positions and masks reach queries and keys unevenly; they do not make a sequence another one.
             if not any(word in name for word in ("mask", "position", "cache", "past")):
                 self._flow.mark(list(tensors(value)), self._flow.new_bit())
+
+
+def _are_same(one: Tensor | None, other: Any) -> bool:
+    """Whether two tensors are the same numbers in the same place; a layer may flatten what it takes."""
+    if one is None or not isinstance(other, Tensor):
+        return False
+    return one is other or (one.data_ptr() == other.data_ptr() and one.numel() == other.numel())
 
 
 def _has_no_attention(module: nn.Module) -> bool:

@@ -125,7 +125,7 @@ class Recorder(TorchFunctionMode):
         pattern = self._patterns.follow(func, args, kwargs, result)
         weight = self.weights.follow(func, args, kwargs, result)
         if weight is not None:
-            self._modules.multiplied(weight, weight.numel() // result.shape[-1], result.shape[-1])
+            self._modules.multiplied(weight, weight.numel() // result.shape[-1], result.shape[-1], args)
         bits = self._flow.of(args) | (self._flow.of(kwargs) if kwargs else 0)
         if pattern is not None:
             site, result = self._written(pattern)

@@ -16,7 +16,7 @@ import traitlets as t
 from jtviz.capture import Trace
 
 from . import keep, numbers
-from .bundle import bundle
+from .bundle import front_end
 from .describe import Spans, describe
 from .frozen import Frozen, freeze
 from .linked import SHARED, Linked
@@ -57,7 +57,7 @@ class AttentionView(Settings, Switching, Linked):
     >>> view.observe(lambda change: print(change.new), "pinned")  # doctest: +SKIP
     """
 
-    _esm = bundle("attention")
+    _esm = front_end("attention")
 
     meta = t.Dict().tag(sync=True)
     """Stages, layers, heads and tokens of the trace, as the front end needs them."""

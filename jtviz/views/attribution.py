@@ -24,7 +24,7 @@ from jtviz.capture import JtvizError, Trace
 from jtviz.capture.errors import OutOfRangeError
 
 from . import keep
-from .bundle import bundle
+from .bundle import front_end
 from .describe import describe
 from .keep import with_image
 from .linked import Linked
@@ -74,7 +74,7 @@ class AttributionView(Linked):
     True
     """
 
-    _esm = bundle("attribution")
+    _esm = front_end("attribution")
 
     meta = t.Dict().tag(sync=True)
     """Stages and tokens of the trace, the methods and baselines there are."""

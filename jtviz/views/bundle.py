@@ -1,5 +1,6 @@
 """Where a view's built front end is."""
 
+import os
 from pathlib import Path
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -18,3 +19,12 @@ def bundle(name: str) -> Path:
         msg = f"The front end of jtviz is not built ({path.name} is missing): run 'make setup' in its folder."
         raise ImportError(msg)
     return path
+
+
+def front_end(name: str) -> str | Path:
+    """Return the code of a view: its text, or with ``ANYWIDGET_HMR`` its path, which is watched.
+
+    What anywidget is given a path of, it keeps every widget alive for: all of them hear of a change.
+    """
+    path = bundle(name)
+    return path if os.environ.get("ANYWIDGET_HMR") else path.read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ from jtviz.capture.intervention.ablation import Mask
 
 from . import keep
 from .attribution import FIGURES
-from .bundle import bundle
+from .bundle import front_end
 from .closing import close_all
 from .describe import LABELS
 from .outcomes import scores_of
@@ -69,7 +69,7 @@ class ImportanceView(anywidget.AnyWidget):
     2
     """
 
-    _esm = bundle("importance")
+    _esm = front_end("importance")
 
     meta = t.Dict().tag(sync=True)
     """Stages and heads, the data set and the metric, in words."""

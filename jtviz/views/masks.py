@@ -24,14 +24,20 @@ def state_of(mask: Mask) -> dict[str, list[Any]]:
 
 def mask_of(state: dict[str, Any], places: Places) -> Mask:
     """Return the mask that JSON says; raise if the model has no such part."""
-    if set(state) - {"heads", "units"}:
-        raise JtvizError(f"what is off is said by 'heads' and 'units', not {state!r}.")
     heads: dict[tuple[str, int], list[int]] = {}
     units: dict[tuple[str, int], list[int]] = {}
-    for found, name in ((heads, "heads"), (units, "units")):
-        for one in state.get(name, []):
-            stage, layer, index = one
-            found.setdefault((stage, layer), []).append(index)
+    wrong = JtvizError(
+        f"what is off is said by stage, layer and number, {{'heads': [['decoder', 3, 0]], 'units': []}}, "
+        f"not {state!r}."
+    )
+    if set(state) - {"heads", "units"}:
+        raise wrong
+    try:
+        for found, name in ((heads, "heads"), (units, "units")):
+            for stage, layer, index in state.get(name, []):
+                found.setdefault((stage, layer), []).append(index)
+    except (TypeError, ValueError):
+        raise wrong from None
     return Mask.of(places, heads, units)
 
 
@@ -57,7 +63,7 @@ class Masks(t.HasTraits):
         """What is off now."""
         if self._places is None:
             return Mask()
-        return mask_of(self.history[min(self.at, len(self.history) - 1)], self._places)
+        return mask_of(self.history[self._now], self._places)
 
     @off.setter
     def off(self, mask: Mask) -> None:
@@ -96,19 +102,24 @@ class Masks(t.HasTraits):
 
     def undo(self) -> None:
         """Take the last step back; nothing happens at the first."""
-        self.at = max(0, self.at - 1)
+        self.at = max(0, self._now - 1)
 
     def redo(self) -> None:
         """Take a step again that was taken back; nothing happens at the last."""
-        self.at = min(len(self.history) - 1, self.at + 1)
+        self.at = min(len(self.history) - 1, self._now + 1)
 
     def _step(self, mask: Mask) -> None:
         state = state_of(mask)
-        if state == self.history[self.at]:
+        if state == self.history[self._now]:
             return
         with self.hold_trait_notifications():
-            self.history = [*self.history[: self.at + 1], state]
+            self.history = [*self.history[: self._now + 1], state]
             self.at = len(self.history) - 1
+
+    @property
+    def _now(self) -> int:
+        """The step that is shown; a history that was set may be shorter than it was."""
+        return min(self.at, len(self.history) - 1)
 
     def _known(self) -> Places:
         if self._places is None:
@@ -123,7 +134,7 @@ class Masks(t.HasTraits):
         places = self._places
         try:
             return states if places is None else [state_of(mask_of(state, places)) for state in states]
-        except (JtvizError, TypeError, ValueError) as error:
+        except JtvizError as error:
             raise t.TraitError(str(error)) from None
 
     @t.validate("at")

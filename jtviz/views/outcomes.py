@@ -34,7 +34,7 @@ def outcome_of(effect: Effect, version: int = 0) -> dict[str, Any]:
         "score_words": asked.words,
         "intact": _said(effect.intact, intact),
         "pruned": _said(effect.ablated, ablated),
-        "kl": _finite(effect.kl),
+        "kl": _finite(effect.kl) if effect.divergence else None,
         "kl_words": KL_WORDS,
         "rows": [[name, _finite(kl)] for name, kl in zip(asked.names, effect.divergence, strict=False)]
         if len(effect.divergence) > 1

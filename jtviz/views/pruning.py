@@ -21,7 +21,7 @@ from jtviz.capture.intervention.ablation import MODES, Mask, Which
 
 from . import keep
 from .attribution import FIGURES
-from .bundle import bundle
+from .bundle import front_end
 from .describe import describe
 from .linked import SHARED, Linked
 from .masks import Masks
@@ -81,7 +81,7 @@ class PruningView(Masks, Linked):
     0.0
     """
 
-    _esm = bundle("pruning")
+    _esm = front_end("pruning")
 
     meta = t.Dict().tag(sync=True)
     """Stages, tokens, and feed-forward units of each layer."""
@@ -242,8 +242,9 @@ class PruningView(Masks, Linked):
         said = [
             f"{effect.mask.words[0].upper()}{effect.mask.words[1:]} ({effect.mode} ablation).",
             f"{effect.asked.words}: {effect.intact.value:.3g} intact, {effect.ablated.value:.3g} so.",
-            f"KL divergence of the output {effect.kl:.3g} nats.",
         ]
+        if effect.divergence:
+            said.append(f"KL divergence of the output {effect.kl:.3g} nats.")
         if effect.intact.text:
             said += [f"Intact: {effect.intact.text}", f"So: {effect.ablated.text}"]
         title = f"Ablation: {effect.mask.words}"
@@ -270,9 +271,15 @@ class PruningView(Masks, Linked):
         return self.colouring, self.ablation if self.colouring == "effect" else ""
 
     def _offered(self) -> list[tuple[str, str, str]]:
-        if self._ablating.asked.kind == "states":
-            return [one for one in COLOURINGS if one[0] != "gradient"]
-        return list(COLOURINGS)
+        asked = self._ablating.asked
+        said = {"effect": f"how far the output moves when this head alone is off ({asked.distance})"}
+        if asked.choice == "number":
+            said["gradient"] = "what the number would lose without this head, to first order"
+        return [
+            (name, label, said.get(name, words))
+            for name, label, words in COLOURINGS
+            if name != "gradient" or asked.kind != "states"
+        ]
 
     @property
     def _is_quick(self) -> bool:
@@ -305,7 +312,7 @@ class PruningView(Masks, Linked):
 
     def _colour(self, _: Any = None) -> None:
         name, mode = self.colouring, self.ablation
-        words = next(words for one, _, words in COLOURINGS if one == name)
+        words = next(words for one, _, words in self._offered() if one == name)
         if name == "none":
             self.scores, self.scores_words = {}, words
             return
@@ -330,9 +337,10 @@ class PruningView(Masks, Linked):
                 self.explain_again()
         elif op == "ping":
             self.send({"op": "pong", "id": message.get("id")})
-        elif op in {"units", "pattern"}:
-            answer = {"units": self._units, "pattern": self._pattern}[op]
-            self._answer(message, answer)
+        elif op == "units":
+            self._answer(message, self._units)
+        elif op == "pattern":
+            self._answer(message, self._pattern)
 
     def _answer(
         self,

@@ -15,7 +15,7 @@ import traitlets as t
 
 from jtviz.capture import Trace
 
-from .bundle import bundle
+from .bundle import front_end
 
 SIDES = ("query", "key")
 
@@ -58,7 +58,7 @@ class Selection(anywidget.AnyWidget):
     Made by `selection_of`; it has no picture of its own.
     """
 
-    _esm = bundle("selection")
+    _esm = front_end("selection")
 
     stage = t.Unicode().tag(sync=True, echo_update=False)
     """The stage shown: ``"encoder"``, ``"decoder"`` or ``"cross"``."""

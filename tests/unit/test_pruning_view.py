@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import re
+import weakref
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 import traitlets
+import transformers
 
 import jtviz
 from jtviz.analysis.ablation import Ablating, pieces
@@ -23,6 +27,7 @@ from jtviz.demo import embedded
 from jtviz.views import PruningView
 from jtviz.views.figures.colour import THEMES, hex_of, ramp, shade
 from jtviz.views.outcomes import pattern_of
+from jtviz.views.selection import selection_of
 
 SENTENCE = "Where is the nearest station?"
 NOTE = "Man, 60. Has crushing chest pain."
@@ -133,6 +138,91 @@ def test_a_head_that_is_not_there_changes_nothing(view: PruningView) -> None:
     assert view.history == [{"heads": [], "units": []}]
 
 
+def test_a_history_may_be_set_that_is_shorter_than_it_was(view: PruningView) -> None:
+    for head in range(3):
+        view.switch_off({("encoder", 0): [head]})
+    view.history = [{"heads": [["encoder", 1, 0]], "units": []}]
+    view.switch_off({("encoder", 1): [1]})
+    assert (view.at, view.off) == (1, Mask((("encoder", 1, 0), ("encoder", 1, 1))))
+
+
+@pytest.mark.parametrize(
+    "junk", [{"x": 1}, {"heads": 5}, {"heads": [["encoder", 0]]}, {"units": [[["x"], 0, 1]]}]
+)
+def test_a_history_of_anything_else_is_answered_with_what_it_should_be(view: PruningView, junk: Any) -> None:
+    with pytest.raises(traitlets.TraitError, match="what is off is said by stage, layer and number"):
+        view.history = [junk]
+    view._on_message(view, {"op": ["units"]}, [])
+
+
+def test_a_closed_view_is_let_go_with_its_trace() -> None:
+    trace = jtviz.demo.classifier().trace("Man, 61. Has a cough.")
+    before = {*ipywidgets.widgets.widget._instances}
+    selection_of(trace)
+    view = PruningView(trace, heads={("encoder", 0): [1]})
+    left: list[weakref.ref[Any]] = [weakref.ref(view), weakref.ref(view.effect.trace)]
+    view.close()
+    del view
+    gc.collect()
+    assert [one() for one in left] == [None, None]
+    kept = {*ipywidgets.widgets.widget._instances} - before
+    assert {type(ipywidgets.widgets.widget._instances[name]).__name__ for name in kept} <= {
+        "Selection",
+        "Layout",
+    }
+
+
+def bert(**settings: Any) -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = transformers.BertConfig(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, vocab_size=60,
+            initializer_range=0.5, **settings,
+        )  # fmt: skip
+        model: Any = transformers.BertForSequenceClassification(config)
+        return model.eval()
+
+
+def zeroed(model: Any, inputs: dict[str, Any]) -> Any:
+    """Return the logits without two heads of the first layer, by hand."""
+    with torch.no_grad():
+        whole = model(**inputs).logits[0]
+        model.bert.encoder.layer[0].attention.output.dense.weight[:, :16] = 0
+        return whole, model(**inputs).logits[0]
+
+
+def test_labels_that_do_not_exclude_each_other_have_a_probability_each() -> None:
+    model = bert(num_labels=3, problem_type="multi_label_classification")
+    inputs = {"input_ids": torch.tensor([[5, 6, 7, 8]])}
+    view = jtviz.show_pruning(model, inputs=inputs, target=1, heads={("encoder", 0): [0, 1]})
+    effect, gradients = view.effect, view._ablating.by_gradient()
+    assert np.abs(gradients["encoder"]).max() > 1e-3
+    whole, other = zeroed(model, inputs)
+    assert dict(effect.intact.top) == pytest.approx(
+        {f"LABEL_{i}": float(x) for i, x in enumerate(whole.sigmoid())}, abs=1e-5
+    )
+    assert effect.ablated.value == pytest.approx(float(other[1].sigmoid()), abs=1e-5)
+    one, two = (torch.distributions.Bernoulli(logits=x.double()) for x in (whole, other))
+    wanted = float(torch.distributions.kl_divergence(one, two).sum())
+    assert effect.kl == pytest.approx(wanted, rel=1e-3)
+
+
+def test_a_number_that_is_predicted_is_no_probability() -> None:
+    model = bert(num_labels=1, problem_type="regression")
+    inputs = {"input_ids": torch.tensor([[5, 6, 7, 8]])}
+    view = jtviz.show_pruning(model, inputs=inputs, heads={("encoder", 0): [0, 1]}, colouring="effect")
+    view.interactions()
+    assert view.outcome["score_words"] == "number of LABEL_0"
+    assert view.outcome["kl"] is None
+    assert "KL" not in repr(view)
+    assert "difference of the number" in view.scores_words
+    assert "nats" not in view.interaction["words"]
+    whole, other = zeroed(model, inputs)
+    assert view.effect.intact.value == pytest.approx(float(whole), abs=1e-5)
+    assert view.effect.ablated.value == pytest.approx(float(other), abs=1e-5)
+    assert view.interaction["joint"] == pytest.approx(float((whole - other).abs()), abs=1e-4)
+
+
 def test_colours_are_what_each_head_changes_alone(trace: Trace) -> None:
     view = PruningView(trace, colouring="effect")
     for stage, layer, head in (("encoder", 1, 3), ("decoder", 0, 0), ("cross", 0, 2)):
@@ -231,6 +321,8 @@ def test_a_model_without_logits_is_compared_by_its_last_state() -> None:
     view.switch_off({("encoder", 0): None})
     assert view.outcome["pruned"]["value"] < 0.999
     assert [name for name, *_ in view.colourings] == ["effect", "none"]
+    assert "cosine" in view.scores_words
+    assert view.outcome["kl"] is None
 
 
 def test_the_readers_model_is_never_touched(trace: Trace) -> None:
@@ -256,6 +348,7 @@ def test_a_table_has_a_row_for_each_head(view: PruningView) -> None:
         ({"head": {("cross", 1): [0]}}, TypeError, "did you mean 'heads'"),
         ({"colouring": "red"}, ValueError, "colouring is one of"),
         ({"heads": {("cross", 1): [7]}}, OutOfRangeError, "head 7 is not there"),
+        ({"target": lambda output: output[0]}, JtvizError, "names a class, a token or a row"),
     ],
 )
 def test_bad_requests_get_one_clear_sentence(

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from jtviz.capture import hook
 from jtviz.capture.flow import tensors
+from jtviz.capture.inputs import Prepared
 from jtviz.capture.intervention.edits import Edit
 from jtviz.capture.intervention.intervention import Intervention
+from jtviz.capture.intervention.means import mean_outputs
 
 from .families import FAMILIES, Family
 
@@ -163,6 +165,126 @@ def test_a_head_of_a_projection_in_an_einsum_can_be_off() -> None:
         off = run(model, inputs)
     other.layer[1].rel_attn.o.data[:, 2] = 0
     torch.testing.assert_close(off, run(other, inputs), atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"num_beams": 3}, {"do_sample": True}], ids=["greedy", "beams", "sampled"]
+)
+@pytest.mark.parametrize("name", ["GPT-2", "Llama", "Mistral", "Gemma 3", "BART", "T5", "Whisper"])
+def test_what_is_generated_with_a_cache_is_written_without_the_heads(name: str, how: dict[str, Any]) -> None:
+    family = SHOWN[name]
+    if name == "T5":  # transformers generates with as many layers of cache as the encoder has
+        family = replace(family, settings={**family.settings, "num_decoder_layers": 2})
+    implementation = family.implementations[0]
+    model, other = family.build(implementation), family.build(implementation)
+    places = hook(model).trace(inputs=family.inputs(1, "none")).places
+    assert places is not None
+    off = {(place.stage, place.layer): [*range(place.heads - 1)] for place in places.heads}
+    for place in places.heads:
+        output = projections(other, place.stage)[place.layer]
+        columns(output, 0, (place.heads - 1) * place.width).zero_()
+    inputs = {k: v for k, v in family.inputs(3, "left").items() if k != "decoder_input_ids"}
+
+    def written(model: Any) -> Tensor:
+        torch.manual_seed(3)
+        ids: Tensor = model.generate(**inputs, max_new_tokens=8, min_new_tokens=8, **how)
+        return ids
+
+    with torch.random.fork_rng(), hook(model).ablate(heads=off):
+        assert torch.equal(written(model), written(other))
+
+
+@pytest.mark.parametrize("name", ["BART", "Llama", "XLNet"])
+def test_the_mean_is_over_what_is_no_padding(name: str) -> None:
+    family = SHOWN[name]
+    model = family.build("eager")
+    inputs = family.inputs(3, "left")
+    places = hook(model).trace(inputs=family.inputs(1, "none")).places
+    assert places is not None
+    with torch.no_grad():
+        found = mean_outputs(model, places, [Prepared(args=(), kwargs=inputs)])
+    read = inputs["attention_mask"].bool()
+    for place in places.units:
+        seen: list[Tensor] = []
+        layer = model.get_submodule(place.path)
+        handle = layer.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
+        run(model, inputs)
+        handle.remove()
+        values = seen[0].transpose(0, 1) if name == "XLNet" else seen[0]
+        rows = values.flatten(0, 1) if place.stage == "decoder" and name == "BART" else values[read]
+        torch.testing.assert_close(found[place], rows.mean(0), atol=1e-6, rtol=1e-5)
+    for head in places.heads if name != "XLNet" else ():
+        seen = []
+        output = projections(model, head.stage)[head.layer]
+        handle = output.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
+        run(model, inputs)
+        handle.remove()
+        rows = seen[0].flatten(0, 1) if head.stage != "encoder" and name == "BART" else seen[0][read]
+        torch.testing.assert_close(found[head].flatten(), rows.mean(0), atol=1e-6, rtol=1e-5)
+
+
+class Adapted(nn.Module):
+    """A layer with two narrow ones beside it, as LoRA has them."""
+
+    def __init__(self, base: nn.Module, size: int) -> None:
+        super().__init__()
+        self.base, self.a, self.b = base, nn.Linear(size, 4, bias=False), nn.Linear(4, 32, bias=False)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.base(x) + self.b(self.a(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("GPT-2", "transformer.h.1.mlp"), ("Llama", "model.layers.1.mlp")]
+)
+def test_units_are_off_for_an_adapter_beside_the_last_layer_too(name: str, path: str) -> None:
+    family = SHOWN[name]
+    model, inputs = family.build("sdpa"), family.inputs(2, "right")
+    mlp: Any = model.get_submodule(path)
+    leaf = "c_proj" if name == "GPT-2" else "down_proj"
+    base = getattr(mlp, leaf)
+    size = 128 if name == "GPT-2" else 48
+    with torch.random.fork_rng():
+        setattr(mlp, leaf, Adapted(base, size))
+    hooked = hook(model)
+    with hooked.ablate(units={("decoder", 1): [2, 3]}) as ablation:
+        off = run(model, inputs)
+    places = hooked.trace(inputs=family.inputs(1, "none")).places
+    assert places is not None
+    assert [place.units for place in places.units] == [size, size]
+    assert len(ablation.mask or ()) == 2
+    columns(base, 2, 4).zero_()
+    getattr(mlp, leaf).a.weight.data[:, 2:4] = 0
+    torch.testing.assert_close(off, run(model, inputs), atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("by_grad", [False, True])
+def test_a_model_that_checkpoints_is_differentiated_without_the_head(*, by_grad: bool) -> None:
+    family = replace(SHOWN["GPT-2"], settings={**SHOWN["GPT-2"].settings, "attn_pdrop": 0, "resid_pdrop": 0})
+    inputs = family.inputs(2, "right")
+    model, other = family.build("sdpa"), family.build("sdpa")
+    hooked = hook(model)
+    hooked.trace(inputs=family.inputs(1, "none"))
+    columns(projections(other, "decoder")[0], 0, 8).zero_()
+
+    def gradient(model: Any) -> Tensor:
+        model.train()
+        model.transformer.drop.p = 0
+        new = "activation_checkpointing_enable"  # its name since transformers 5
+        getattr(model, new if hasattr(model, new) else "gradient_checkpointing_enable")()
+        weight = model.transformer.h[0].mlp.c_fc.weight
+        loss = model(**inputs, use_cache=False).logits.square().sum()
+        if by_grad:
+            (found,) = torch.autograd.grad(loss, weight)
+        else:
+            loss.backward()
+            found = weight.grad
+        assert isinstance(found, Tensor)
+        return found
+
+    with hooked.ablate(heads={("decoder", 0): [0]}):
+        found = gradient(model)
+    torch.testing.assert_close(found, gradient(other), atol=TOLERANCE, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["GPT-2", "BERT", "Llama", "Marian", "T5"])

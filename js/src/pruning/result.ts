@@ -135,6 +135,7 @@ const signed = (value: number): string => `${value > 0 ? "+" : ""}${number(value
 
 /** How far the predictions are apart, as a whole and by token. */
 function distance({ ramp }: Scene, { kl, kl_words, rows }: Outcome): HTMLElement[] {
+  if (kl === null) return [];
   const line = h(
     "div",
     { class: "line" },

@@ -37,8 +37,8 @@ export interface Outcome {
   score_words: string;
   intact: Said;
   pruned: Said;
-  /** In nats. */
-  kl: number;
+  /** In nats; null where the model gives no probabilities. */
+  kl: number | null;
   kl_words: string;
   /** Of each token of the output; empty where there is one only. */
   rows: [string, number][];

@@ -39,7 +39,8 @@ class Effect:
     intact, ablated : Said
         What each says.
     divergence : tuple of float
-        ``KL(intact || ablated)`` of each row of `asked` (one of a classifier), in nats.
+        ``KL(intact || ablated)`` of each row of `asked` (one of a classifier), in nats; empty where the model
+        gives no probabilities.
     moved : mapping of str to array
         For each stage how far each head's attention moved, ``[layers, heads]`` (see `moved`).
     trace : Trace
@@ -63,14 +64,15 @@ class Effect:
 
     def __repr__(self) -> str:
         """Say in one line what changed."""
+        apart = f", KL {self.kl:.3g} nats" if self.divergence else ""
         return (
             f"Effect({self.mask.words}: {self.asked.words} {self.intact.value:.3g} → "
-            f"{self.ablated.value:.3g}, KL {self.kl:.3g} nats)"
+            f"{self.ablated.value:.3g}{apart})"
         )
 
     @property
     def kl(self) -> float:
-        """The mean of `divergence`; 0 where nothing is predicted."""
+        """The mean of `divergence`; 0 where the model gives no probabilities."""
         return float(np.mean(self.divergence)) if self.divergence else 0.0
 
     def strongest_moved(self, count: int = 24) -> list[tuple[str, int, int, float]]:
@@ -119,11 +121,13 @@ class Together:
     parts : tuple of Part
         What is off.
     alone : tuple of float
-        The divergence with each of them off alone; empty where they are too many.
+        How far the output is off with each of them off alone; empty where they are too many.
     joint : float
         With all of them off.
     pairs : mapping of (int, int) to float
         With two of them off, of the first `MOST`.
+    unit : str
+        Of all these numbers.
     """
 
     MOST: ClassVar[int] = 8
@@ -132,14 +136,16 @@ class Together:
     alone: tuple[float, ...]
     joint: float
     pairs: Mapping[tuple[int, int], float]
+    unit: str = "nats"
 
     @property
     def words(self) -> str:
         """What that means, in one sentence."""
         total = sum(self.alone)
         if not self.alone:
-            return f"{len(self.parts)} parts together change {self.joint:.3g} nats; alone was not measured."
-        said = f"Alone they change {total:.3g} nats in sum, together {self.joint:.3g}: "
+            joint = f"{self.joint:.3g} {self.unit}"
+            return f"{len(self.parts)} parts together change {joint}; alone was not measured."
+        said = f"Alone they change {total:.3g} {self.unit} in sum, together {self.joint:.3g}: "
         if self.joint > 1.5 * total:
             return said + "they back each other up."
         if self.joint < 0.67 * total:

@@ -5,8 +5,6 @@ Required: compared is what was computed from the same tokens, row by row; a text
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -17,13 +15,14 @@ from torch import Tensor, nn
 from jtviz.capture import JtvizError, Trace
 from jtviz.capture.classes import class_names
 from jtviz.capture.inputs import UNREAD, Prepared, last_read
+from jtviz.capture.structure import config
 from jtviz.capture.target import Outcome, Target, TargetLike, precise
 from jtviz.tokens import codec
 from jtviz.tokens.words import label
 
 Kind = Literal["text", "classes", "next", "states"]
+Classes = Literal["exclusive", "independent", "number"]
 TOP = 5
-Piece = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class Question:
         That number, in words; per token it is the geometric mean.
     names : tuple of str
         What each row predicts.
+    choice : {"exclusive", "independent", "number"}
+        Whether one class excludes the others, or what is predicted is a number.
     """
 
     kind: Kind
@@ -52,6 +53,32 @@ class Question:
     tokenizer: Any = field(default=None, repr=False, compare=False)
     classes: tuple[str, ...] = ()
     side: Literal["source", "target"] = "source"
+    choice: Classes = "exclusive"
+
+    @property
+    def distance(self) -> str:
+        """How far two models are apart, in words with its unit."""
+        if self.kind == "states":
+            return "1 - cosine of the last hidden state"
+        return "difference of the number" if self.choice == "number" else "KL divergence, nats"
+
+    @property
+    def unit(self) -> str:
+        """The unit of that."""
+        return "nats" if self.distance.endswith("nats") else "in all"
+
+    def log(self, logits: Tensor) -> Tensor:
+        """Return what is followed of logits, a choice each: log-probabilities, or the numbers themselves."""
+        if self.choice == "number":
+            return precise(logits)
+        return (
+            F.logsigmoid(precise(logits)) if self.choice == "independent" else precise(logits).log_softmax(-1)
+        )
+
+    def shares(self, logits: Tensor) -> Tensor:
+        """Return the probability of each choice, or the numbers themselves."""
+        found = self.log(logits)
+        return found if self.choice == "number" else found.exp()
 
 
 def question(trace: Trace, model: nn.Module, target: TargetLike) -> Question:
@@ -73,6 +100,10 @@ def question(trace: Trace, model: nn.Module, target: TargetLike) -> Question:
     OutOfRangeError
         If there is no such class, row or token.
     """
+    if callable(target):
+        raise JtvizError(
+            "target= names a class, a token or a row here: a function of the output has no probability."
+        )
     reading = trace.reading
     if reading is None:
         raise JtvizError(
@@ -94,9 +125,11 @@ def question(trace: Trace, model: nn.Module, target: TargetLike) -> Question:
     )  # fmt: skip
     if logits.ndim == 1:
         named = replace(outcome, logits=None).score(target, "prob")[0]
+        choice = _choice(model, len(logits))
         return Question(
-            "classes", (), named, f"probability of {named.name}", classes=class_names(model) or (), side=side
-        )
+            "classes", (), named, f"{'number' if choice == 'number' else 'probability'} of {named.name}",
+            classes=class_names(model) or (), side=side, choice=choice,
+        )  # fmt: skip
     following = prepared.following_ids or ()
     written = [
         row
@@ -115,6 +148,14 @@ def question(trace: Trace, model: nn.Module, target: TargetLike) -> Question:
     )
     words = "probability of the intact output, per token" if found is None else f"probability of {found.name}"
     return Question(kind, rows, found, words, names, tokenizer, (), side)
+
+
+def _choice(model: nn.Module, classes: int) -> Classes:
+    """Return what the outputs of a classifier are, by its configuration."""
+    kind = getattr(config(model), "problem_type", None)
+    if kind == "multi_label_classification":
+        return "independent"
+    return "number" if kind == "regression" or (kind is None and classes == 1) else "exclusive"
 
 
 def _row(target: TargetLike, trace: Trace, prepared: Prepared) -> TargetLike:
@@ -165,7 +206,7 @@ def said(asked: Question, trace: Trace, text: str, whole: Trace, beside: Trace |
         return Said(text, likeness(whole, trace))
     top = _top(asked, trace, beside)
     if asked.kind == "classes":
-        shares = precise(trace.logits).softmax(-1)
+        shares = asked.shares(trace.logits)
         index = 0 if asked.target is None or asked.target.index is None else asked.target.index
         return Said(text, float(shares[index]), top)
     log = precise(trace.logits).log_softmax(-1)
@@ -183,7 +224,7 @@ def _top(asked: Question, trace: Trace, beside: Trace | None) -> tuple[tuple[str
     found = [one.logits for one in (trace, beside) if one is not None and one.logits is not None]
     if asked.kind == "text" or not found:
         return ()
-    rows = [precise(x if asked.kind == "classes" else x[asked.rows[0]]).softmax(-1) for x in found]
+    rows = [asked.shares(x if asked.kind == "classes" else x[asked.rows[0]]) for x in found]
     likeliest = {i for row in rows for i in row.argsort(descending=True)[:TOP].tolist()}
     order = sorted(likeliest, key=lambda i: -float(rows[0][i]))
     return tuple((_name(asked, i), float(rows[0][i])) for i in order)
@@ -204,10 +245,14 @@ def likeness(one: Trace, other: Trace) -> float:
 def divergences(asked: Question, whole: Tensor | None, other: Tensor | None) -> Tensor:
     """Return the Kullback-Leibler divergence of each row's prediction from the intact one's, in nats.
 
-    ``KL(intact || ablated)``, ``[rows]``; one number for classes, none for states.
+    ``KL(intact || ablated)``, ``[rows]``; one number for classes, of those that do not exclude each other the
+    sum over them; none where there are no probabilities.
     """
-    if whole is None or other is None:
+    if whole is None or other is None or asked.choice == "number":
         return torch.zeros(0)
+    if asked.choice == "independent":
+        p, q = (F.logsigmoid(torch.stack([precise(x), -precise(x)])) for x in (whole, other))
+        return F.kl_div(q, p, reduction="sum", log_target=True)[None].clamp_(min=0)
     rows = [slice(None)] if asked.kind == "classes" else list(asked.rows)
     intact, ablated = (
         precise(x)[None] if asked.kind == "classes" else precise(x)[rows] for x in (whole, other)
@@ -253,31 +298,3 @@ def written(model: nn.Module, trace: Trace, generate: Any) -> str:
     }
     ids = generate(model, reading.tokenizer, own, max_new_tokens=max(60, 2 * len(tokens)))
     return codec(reading.tokenizer, "target").decode(ids)
-
-
-def pieces(one: str, other: str) -> tuple[list[Piece], list[Piece]]:
-    """Return two texts in pieces, and which of them the other does not have.
-
-    Cut at words where there are spaces, else at characters.
-
-    Examples
-    --------
-    >>> pieces("我喜欢喝茶。", "我喝茶。")[0]
-    [('same', '我'), ('gone', '喜欢'), ('same', '喝茶。')]
-    """
-    a, b = _cut(one), _cut(other)
-    left: list[Piece] = []
-    right: list[Piece] = []
-    for tag, i, j, k, n in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        if i < j:
-            left.append(("same" if tag == "equal" else "gone", "".join(a[i:j])))
-        if k < n:
-            right.append(("same" if tag == "equal" else "new", "".join(b[k:n])))
-    return left, right
-
-
-def _cut(text: str) -> Sequence[str]:
-    words = text.split(" ")
-    if len(words) < 2:
-        return list(text)
-    return [word if i == 0 else f" {word}" for i, word in enumerate(words)]

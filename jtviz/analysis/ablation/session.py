@@ -155,7 +155,7 @@ class Ablating:
         )
 
     def alone(self, mask: Mask, mode: str = "zero") -> float:
-        """Return the mean divergence of the output without a mask: how far its predictions are off."""
+        """Return how far the output is off without a mask: `Question.distance`, mean over rows."""
         key = (mode, mask)
         if key not in self._alone:
             with self.opened(mask, mode) as twin:
@@ -170,7 +170,10 @@ class Ablating:
             return time.perf_counter() - begin
 
     def every_head(self, mode: str = "zero") -> dict[str, np.ndarray]:
-        """Return for each stage what switching each head off alone changes, ``[layers, heads]``, in nats."""
+        """Return for each stage what switching each head off alone changes, ``[layers, heads]``.
+
+        The numbers are `Question.distance`.
+        """
         found = {stage: self._empty(stage) for stage in self.trace.stages}
         with self.opened(Mask()) as twin:
             means = self.means(twin) if mode == "mean" else None
@@ -231,7 +234,7 @@ class Ablating:
             for i in range(len(shown))
             for j in range(i + 1, len(shown))
         }
-        return Together(tuple(parts), tuple(alone), self.alone(mask, mode), pairs)
+        return Together(tuple(parts), tuple(alone), self.alone(mask, mode), pairs, self.asked.unit)
 
     def explained(self, mask: Mask, mode: str = "zero", *, method: str = "integrated_gradients") -> Again:
         """Return the explanation of what is followed by the intact model, and taken again without a mask.
@@ -278,18 +281,20 @@ class Ablating:
         logits = self._logits(output)
         if logits is None:
             return 1 - self._likeness(twin)
+        if self.asked.choice == "number" and self.trace.logits is not None:
+            return float((precise(logits) - precise(self.trace.logits)).abs().sum())
         return float(divergences(self.asked, self.trace.logits, logits).mean())
 
     def _likeness(self, twin: nn.Module) -> float:
         return likeness(self.trace, self.reading.traced(twin))
 
     def _followed(self, twin: nn.Module) -> Tensor:
-        """Return the log-probability that is followed, to be differentiated."""
+        """Return the log-probability (or number) that is followed, to be differentiated."""
         prepared = self.reading.prepared
         logits = self._logits(twin(*prepared.args, **prepared.kwargs))
         if logits is None:
             raise JtvizError("this model returns no logits that could be differentiated.")
-        log = precise(logits).log_softmax(-1)
+        log = self.asked.log(logits)
         target = self.asked.target
         if target is not None and target.index is not None:
             return log[target.index] if target.row is None else log[target.row, target.index]

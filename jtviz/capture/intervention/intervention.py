@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import JtvizError
-from ..kernels import multi_head_attention
+from ..kernels import BACKWARD, multi_head_attention
 from ..written import Pattern, Patterns
 from .edits import Edit, is_packed, lay_fused
 from .places import HeadPlace, Places, UnitPlace
@@ -151,9 +151,12 @@ class Intervention(TorchFunctionMode):
     ) -> Any:
         """Run one torch function, and edit its output where that is heads'."""
         kwargs = kwargs or {}
+        is_plain = set(types) <= {Tensor, nn.Parameter}
+        if func in BACKWARD and is_plain and not self.is_passive:
+            return self._inside(BACKWARD[func], args, kwargs)
         if self.is_passive or not self._running:
             return func(*args, **kwargs)
-        if func is F.multi_head_attention_forward and set(types) <= {Tensor, nn.Parameter}:
+        if func is F.multi_head_attention_forward and is_plain:
             return self._multi_head(args, kwargs)
         result = func(*args, **kwargs)
         path = self._running[-1]
@@ -168,12 +171,18 @@ class Intervention(TorchFunctionMode):
 
     def _multi_head(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         self._is_mixed = True
+        try:
+            return self._inside(multi_head_attention, args, kwargs)
+        finally:
+            self._is_mixed = False
+
+    def _inside(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Run a function with the mode on, which is off while it handles one."""
         TorchFunctionMode.__enter__(self)  # type: ignore[no-untyped-call]
         try:
-            return multi_head_attention(*args, **kwargs)
+            return func(*args, **kwargs)
         finally:
             TorchFunctionMode.__exit__(self, None, None, None)  # type: ignore[no-untyped-call]
-            self._is_mixed = False
 
     def _next(self, path: str) -> int:
         call = self._calls[path]

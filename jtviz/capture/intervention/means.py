@@ -39,6 +39,8 @@ def mean_outputs(model: nn.Module, places: Places, readings: Iterable[Prepared])
             rows = values.transpose(1, 2).flatten(2)  # [batch, queries, heads * d]
         else:
             rows = values if values.ndim > 2 else values[None]
+        if read is not None and rows.shape[:2] != read.shape and rows.shape[:2] == read.T.shape:
+            read = read.T  # XLNet has tokens before examples
         if read is not None and rows.shape[:2].numel() == read.numel():
             flat = rows.flatten(0, 1)[read.flatten().bool().to(rows.device)]
         else:
