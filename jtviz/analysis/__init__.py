@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         interactions,
         pruning_curve,
     )
+    from .layers import Probes, probe, read
 
 __all__ = [
     "LEAST",
@@ -51,6 +52,7 @@ __all__ = [
     "HeadMeasures",
     "Interactions",
     "Method",
+    "Probes",
     "Products",
     "PruningCurve",
     "Randomisation",
@@ -70,9 +72,11 @@ __all__ = [
     "head_importance",
     "head_measures",
     "interactions",
+    "probe",
     "products",
     "pruning_curve",
     "randomisation",
+    "read",
     "relevance",
     "repeat_scores",
     "rollout",
@@ -82,8 +86,11 @@ __all__ = [
 ]
 
 
+_LAYERS = {"Probes", "probe", "read"}
+
+
 def __getattr__(name: str) -> Any:
-    """Load what is over data sets when it is asked for: importing the package stays quick."""
+    """Load what is over data sets or layers when it is asked for: importing the package stays quick."""
     if name in {
         "HeadImportance",
         "Interactions",
@@ -95,5 +102,9 @@ def __getattr__(name: str) -> Any:
         from . import importance
 
         return getattr(importance, name)
+    if name in _LAYERS:
+        from . import layers
+
+        return getattr(layers, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
