@@ -57,7 +57,7 @@ class Planted(nn.Module):
             self.embedding.weight[:, :2] = (signs[:, None] * first).flatten(0, 1)
 
     def forward(self, ids: Tensor) -> Tensor:
-        x = self.embedding(ids)
+        x: Tensor = self.embedding(ids)
         for layer in self.layers:
             x = layer(x)
         return x

@@ -52,7 +52,7 @@ class Probes:
     control, control_error : array
         The same of the control task: labels drawn at random for each word (for each text, of sentences).
     selectivity, selectivity_error : array
-        Accuracy less that of the control task (Hewitt & Liang 2019, section 2.3), and its paired error.
+        Accuracy less that of the control task (Hewitt & Liang 2019), and its paired error.
     majority, majority_error : float
         Accuracy of always saying the most frequent label.
     notes : tuple of str
