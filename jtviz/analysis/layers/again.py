@@ -94,7 +94,8 @@ def _keep_outputs(
 def _of_example(trace: Trace, place: Place, values: Tensor) -> Tensor:
     """Return the part of one example."""
     site = trace.site(place.stage, place.layer)
-    values = values.detach().float().cpu()
+    # A model may go on in the same memory: Falcon adds attention onto it.
+    values = values.detach().float().cpu().clone()
     if isinstance(place, HeadPlace):
         return values[site.example]
     count, batch = site.queries, site.batch

@@ -41,7 +41,7 @@ class Contributions:
     adds_up : tuple of bool
         For each layer whether the block adds just these parts, but for one vector that is the same for all
         tokens (biases). It does not where the block normalises after adding (as in BERT) or before adding
-        (as in Gemma 2), or scales a part; of a single token it cannot be told.
+        (as in Gemma 2), scales a part, or mixes experts; of a single token it cannot be told.
     notes : tuple of str
         What cannot be had and why, one sentence each.
     """

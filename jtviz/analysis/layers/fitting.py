@@ -35,6 +35,9 @@ def out_of_fold(x: Array, y: Array, folds: Sequence[tuple[Array, Array]]) -> tup
     said = np.empty_like(y)
     converged = True
     for train, test in folds:
+        if not len(test):
+            # Groups that are very uneven can leave a part without any.
+            continue
         if len(np.unique(y[train])) == 1:
             # Random labels can turn out to be all the same.
             said[test] = y[train[0]]
