@@ -15,7 +15,7 @@ from .show import explain, show_attention, show_gradients, show_pruning
 from .tokens import TokenizerPair, Tokens
 
 if TYPE_CHECKING:
-    from .analysis import head_importance
+    from .analysis import head_importance, probe
     from .capture import prune
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "head_importance",
     "hook",
     "load",
+    "probe",
     "prune",
     "show_attention",
     "show_gradients",
@@ -41,8 +42,8 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     """Load these when they are asked for: importing the package stays quick."""
-    if name == "head_importance":
-        return analysis.head_importance
+    if name in {"head_importance", "probe"}:
+        return getattr(analysis, name)
     if name == "prune":
         return capture.prune
     msg = f"module {__name__!r} has no attribute {name!r}"

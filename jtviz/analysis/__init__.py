@@ -33,6 +33,28 @@ if TYPE_CHECKING:
         interactions,
         pruning_curve,
     )
+    from .layers import (
+        Cka,
+        Contributions,
+        Factors,
+        Features,
+        Probes,
+        Similarity,
+        StrongestTokens,
+        StrongestUnits,
+        Trajectories,
+        activations,
+        cka,
+        contributions,
+        factorise,
+        features,
+        probe,
+        read,
+        similarity,
+        strongest_tokens,
+        strongest_units,
+        trajectories,
+    )
 
 __all__ = [
     "LEAST",
@@ -44,46 +66,90 @@ __all__ = [
     "Agreement",
     "Alignment",
     "Attribution",
+    "Cka",
+    "Contributions",
     "Explanation",
+    "Factors",
     "Faithfulness",
+    "Features",
     "FoundHead",
     "HeadImportance",
     "HeadMeasures",
     "Interactions",
     "Method",
+    "Probes",
     "Products",
     "PruningCurve",
     "Randomisation",
     "Relevance",
     "RepeatScores",
     "Sensitivity",
+    "Similarity",
+    "StrongestTokens",
+    "StrongestUnits",
     "Task",
+    "Trajectories",
     "Trust",
     "WordAttention",
+    "activations",
     "agreement",
     "align",
     "attribute",
     "baseline_sensitivity",
     "by_words",
+    "cka",
+    "contributions",
+    "factorise",
     "faithfulness",
+    "features",
     "find_heads",
     "head_importance",
     "head_measures",
     "interactions",
+    "probe",
     "products",
     "pruning_curve",
     "randomisation",
+    "read",
     "relevance",
     "repeat_scores",
     "rollout",
+    "similarity",
+    "strongest_tokens",
+    "strongest_units",
     "together",
+    "trajectories",
     "trust",
     "weighted",
 ]
 
 
+_LAYERS = {
+    "Cka",
+    "Contributions",
+    "Factors",
+    "Features",
+    "Probes",
+    "Similarity",
+    "StrongestTokens",
+    "StrongestUnits",
+    "Trajectories",
+    "activations",
+    "cka",
+    "contributions",
+    "factorise",
+    "features",
+    "probe",
+    "read",
+    "similarity",
+    "strongest_tokens",
+    "strongest_units",
+    "trajectories",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Load what is over data sets when it is asked for: importing the package stays quick."""
+    """Load what is over data sets or layers when it is asked for: importing the package stays quick."""
     if name in {
         "HeadImportance",
         "Interactions",
@@ -95,5 +161,9 @@ def __getattr__(name: str) -> Any:
         from . import importance
 
         return getattr(importance, name)
+    if name in _LAYERS:
+        from . import layers
+
+        return getattr(layers, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -86,7 +86,9 @@ def test_importing_jtviz_is_quick_and_leaves_the_optional_libraries_alone(tmp_pa
         time, modules = printed.stdout.splitlines()
         seconds.append(float(time))
         assert "jtviz" in modules.split()
-        assert not {"transformers", "captum", "bqplot", "matplotlib", "pandas"} & set(modules.split())
+        assert not {"transformers", "captum", "bqplot", "matplotlib", "pandas", "sklearn"} & set(
+            modules.split()
+        )
     # On top of torch and ipywidgets; the best of three, because a busy machine is not our doing.
     assert min(seconds) < 0.3
 
