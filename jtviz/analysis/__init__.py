@@ -1,5 +1,6 @@
 """From a trace to numbers: pure functions that return small data classes, with no browser in sight."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .alignment import Alignment, align
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         interactions,
         pruning_curve,
     )
+    from .layers import LogitLens, logit_lens
 
 __all__ = [
     "LEAST",
@@ -50,6 +52,7 @@ __all__ = [
     "HeadImportance",
     "HeadMeasures",
     "Interactions",
+    "LogitLens",
     "Method",
     "Products",
     "PruningCurve",
@@ -70,6 +73,7 @@ __all__ = [
     "head_importance",
     "head_measures",
     "interactions",
+    "logit_lens",
     "products",
     "pruning_curve",
     "randomisation",
@@ -82,18 +86,23 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Load what is over data sets when it is asked for: importing the package stays quick."""
-    if name in {
+_LATER = {
+    "importance": (
         "HeadImportance",
         "Interactions",
         "PruningCurve",
         "head_importance",
         "interactions",
         "pruning_curve",
-    }:
-        from . import importance
+    ),
+    "layers": ("LogitLens", "logit_lens"),
+}
 
-        return getattr(importance, name)
+
+def __getattr__(name: str) -> Any:
+    """Load what is not always needed when it is asked for: importing the package stays quick."""
+    for room, names in _LATER.items():
+        if name in names:
+            return getattr(import_module(f".{room}", __name__), name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
