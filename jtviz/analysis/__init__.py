@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         interactions,
         pruning_curve,
     )
-    from .layers import LogitLens, logit_lens
+    from .layers import DirectLogit, LogitLens, direct_logit_attribution, logit_lens
 
 __all__ = [
     "LEAST",
@@ -46,6 +46,7 @@ __all__ = [
     "Agreement",
     "Alignment",
     "Attribution",
+    "DirectLogit",
     "Explanation",
     "Faithfulness",
     "FoundHead",
@@ -68,6 +69,7 @@ __all__ = [
     "attribute",
     "baseline_sensitivity",
     "by_words",
+    "direct_logit_attribution",
     "faithfulness",
     "find_heads",
     "head_importance",
@@ -95,7 +97,7 @@ _LATER = {
         "interactions",
         "pruning_curve",
     ),
-    "layers": ("LogitLens", "logit_lens"),
+    "layers": ("DirectLogit", "LogitLens", "direct_logit_attribution", "logit_lens"),
 }
 
 
