@@ -34,7 +34,14 @@ if TYPE_CHECKING:
         interactions,
         pruning_curve,
     )
-    from .layers import DirectLogit, LogitLens, direct_logit_attribution, logit_lens
+    from .layers import (
+        DirectLogit,
+        LogitLens,
+        TunedLens,
+        direct_logit_attribution,
+        logit_lens,
+        tuned_lens,
+    )
 
 __all__ = [
     "LEAST",
@@ -63,6 +70,7 @@ __all__ = [
     "Sensitivity",
     "Task",
     "Trust",
+    "TunedLens",
     "WordAttention",
     "agreement",
     "align",
@@ -84,6 +92,7 @@ __all__ = [
     "rollout",
     "together",
     "trust",
+    "tuned_lens",
     "weighted",
 ]
 
@@ -97,7 +106,14 @@ _LATER = {
         "interactions",
         "pruning_curve",
     ),
-    "layers": ("DirectLogit", "LogitLens", "direct_logit_attribution", "logit_lens"),
+    "layers": (
+        "DirectLogit",
+        "LogitLens",
+        "TunedLens",
+        "direct_logit_attribution",
+        "logit_lens",
+        "tuned_lens",
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from torch import Tensor, nn
 
 import jtviz
 from jtviz.analysis import layers
+from jtviz.analysis.layers import TunedLens, logit_lens, tuned_lens
 from jtviz.analysis.layers import lens as lens_module
-from jtviz.analysis.layers import logit_lens
 from jtviz.capture import JtvizError, OutOfRangeError, hook
 from tests.zoo.families import FAMILIES
 
@@ -135,3 +136,97 @@ def test_what_cannot_be_looked_through_is_said() -> None:
     query = torch.randn(2, 4, 6, 8)
     with pytest.raises(JtvizError, match="has no model to run"):
         layers.logit_lens(jtviz.Trace.from_qkv(query, query, causal=True))
+
+
+@pytest.fixture(scope="module")
+def tuned() -> TunedLens:
+    """Return a lens for the translator, trained on sentences that the tests do not look at."""
+    sentences = [
+        f"{who} {does} {what}."
+        for who in ("I", "We", "My friend")
+        for does in ("likes", "wants", "sees")
+        for what in ("a book", "some water")
+    ]
+    return tuned_lens(jtviz.demo.translator(), sentences, steps=40, progress=False)
+
+
+def test_a_tuned_lens_is_closer_to_the_model_on_texts_that_it_never_saw(tuned: TunedLens) -> None:
+    translator = jtviz.demo.translator()
+    for sentence in ("They want to drink tea.", "Where is the nearest station?"):
+        trace = translator.trace(sentence)
+        plain, better = logit_lens(trace), tuned(trace)
+        gain = better.divergence.mean(1) / plain.divergence.mean(1)
+        assert bool((gain[:-1] < 0.9).all())
+        # The last layer is the model's own.
+        assert torch.equal(better.logits(-1), plain.logits(-1))
+        assert not torch.equal(better.logits(1), plain.logits(1))
+    assert bool((tuned.after < 0.7 * tuned.before).all())
+    assert list(tuned.to_pandas().columns) == ["layer", "before", "after"]
+
+
+def test_a_tuned_lens_is_the_affine_map_before_norm_and_projection(tuned: TunedLens) -> None:
+    translator = jtviz.demo.translator()
+    trace = translator.trace(SENTENCE)
+    model: Any = translator.model
+    with torch.no_grad():
+        stream = trace.hidden("decoder")[1]
+        translated = stream + nn.functional.linear(stream, tuned.weight[1], tuned.bias[1])
+        wanted = model.project(model.transformer.decoder.norm(translated))
+    torch.testing.assert_close(tuned(trace).logits(1), wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_training_again_gives_the_same_lens_and_no_other_seed_does() -> None:
+    hooked = jtviz.demo.induction()
+    state = torch.random.get_rng_state()
+    trace = hooked.trace("xyzxyzxy")
+    texts = ["abcabcabc", "qmzqmzqmz"] * 6
+    one, again, other = (tuned_lens(hooked, texts, steps=5, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(one.weight, again.weight)
+    assert torch.equal(one.bias, again.bias)
+    assert not torch.equal(one.weight, other.weight)
+    # Nothing of the reader's is touched: random state, weights, or the traces that views are linked by.
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(parameter.grad is None for parameter in hooked.model.parameters())
+    assert hooked.trace("xyzxyzxy") is trace
+
+
+def test_a_lens_opens_as_it_was_saved(tuned: TunedLens, tmp_path: Path) -> None:
+    tuned.save(tmp_path / "lens.safetensors")
+    again = TunedLens.load(tmp_path / "lens.safetensors")
+    trace = jtviz.demo.translator().trace("I like tea.")
+    assert torch.equal(again(trace).logits(0), tuned(trace).logits(0))
+    assert (again.rows, again.side, again.model) == (tuned.rows, tuned.side, tuned.model)
+    assert torch.equal(again.after, tuned.after)
+    (tmp_path / "none.safetensors").write_bytes(b"no lens")
+    with pytest.raises(JtvizError, match="is no tuned lens"):
+        TunedLens.load(tmp_path / "none.safetensors")
+    with pytest.raises(JtvizError, match="name a file in a folder that is there"):
+        tuned.save(tmp_path / "nowhere" / "lens.safetensors")
+
+
+@pytest.mark.parametrize("name", ["GPT-2", "Llama", "T5", "BART"])
+def test_any_model_with_a_language_model_head_is_tuned(name: str) -> None:
+    family = FAMILIES[name]
+    model = family.build("sdpa")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape) * 0.1)
+    batch = family.inputs(4, "none")
+    inputs = [{key: value[i : i + 1] for key, value in batch.items()} for i in range(4)]
+    lens = tuned_lens(model, inputs, steps=30)
+    assert bool((lens.after < lens.before).all())
+    assert lens(hook(model).trace(inputs=inputs[0])).layers == len(lens.before) + 1
+
+
+def test_what_cannot_be_tuned_is_said(tuned: TunedLens) -> None:
+    induction = jtviz.demo.induction()
+    with pytest.raises(JtvizError, match="trained for a Seq2SeqTransformer of 2 layers and width 192"):
+        tuned(induction.trace("abcabc"))
+    with pytest.raises(JtvizError, match="texts= is a list of texts"):
+        tuned_lens(induction, [])
+    with pytest.raises(JtvizError, match="steps= is a whole number"):
+        tuned_lens(induction, ["abc"], steps=0)
+    with pytest.raises(JtvizError, match="rate= is a learning rate"):
+        tuned_lens(induction, ["abc"], rate=0)
+    with pytest.raises(JtvizError, match="give fewer than 1 texts, or more memory"):
+        tuned_lens(induction, ["abc"], memory=10)

@@ -188,7 +188,8 @@ def logit_lens(trace: Trace, side: str | None = None, top: int = 5) -> LogitLens
 
     The model's own language-model head is used, all that comes after the last block, with its norm, bias,
     scale and soft cap (nostalgebraist 2020, *Interpreting GPT: the logit lens*). Early layers may say little
-    in this way though much is known in them: they are not written to be read so.
+    in this way though much is known in them: they are not written to be read so, see
+    `tuned_lens`.
 
     Parameters
     ----------
