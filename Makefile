@@ -28,7 +28,7 @@ demo: $(INSTALLED) $(BUILT) ## Open JupyterLab on the first notebook
 
 test: setup lint ## Lint, then run the Python, TypeScript and browser tests
 	@echo "== Python tests"
-	$(BIN)/pytest -m "not browser"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not browser" -n auto --dist loadfile
 	@echo "== TypeScript tests"
 	$(NPM) run --silent test
 	@echo "== Browser tests (JupyterLab and Notebook 7 in Chromium)"

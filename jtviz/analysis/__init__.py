@@ -1,5 +1,6 @@
 """From a trace to numbers: pure functions that return small data classes, with no browser in sight."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .alignment import Alignment, align
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         pruning_curve,
     )
     from .layers import (
+<<<<<<< HEAD
         Cka,
         Contributions,
         Factors,
@@ -54,6 +56,14 @@ if TYPE_CHECKING:
         strongest_tokens,
         strongest_units,
         trajectories,
+=======
+        DirectLogit,
+        LogitLens,
+        TunedLens,
+        direct_logit_attribution,
+        logit_lens,
+        tuned_lens,
+>>>>>>> layers-lens
     )
 
 __all__ = [
@@ -66,8 +76,12 @@ __all__ = [
     "Agreement",
     "Alignment",
     "Attribution",
+<<<<<<< HEAD
     "Cka",
     "Contributions",
+=======
+    "DirectLogit",
+>>>>>>> layers-lens
     "Explanation",
     "Factors",
     "Faithfulness",
@@ -76,6 +90,7 @@ __all__ = [
     "HeadImportance",
     "HeadMeasures",
     "Interactions",
+    "LogitLens",
     "Method",
     "Probes",
     "Products",
@@ -90,6 +105,7 @@ __all__ = [
     "Task",
     "Trajectories",
     "Trust",
+    "TunedLens",
     "WordAttention",
     "activations",
     "agreement",
@@ -97,16 +113,24 @@ __all__ = [
     "attribute",
     "baseline_sensitivity",
     "by_words",
+<<<<<<< HEAD
     "cka",
     "contributions",
     "factorise",
+=======
+    "direct_logit_attribution",
+>>>>>>> layers-lens
     "faithfulness",
     "features",
     "find_heads",
     "head_importance",
     "head_measures",
     "interactions",
+<<<<<<< HEAD
     "probe",
+=======
+    "logit_lens",
+>>>>>>> layers-lens
     "products",
     "pruning_curve",
     "randomisation",
@@ -120,10 +144,12 @@ __all__ = [
     "together",
     "trajectories",
     "trust",
+    "tuned_lens",
     "weighted",
 ]
 
 
+<<<<<<< HEAD
 _LAYERS = {
     "Cka",
     "Contributions",
@@ -151,19 +177,40 @@ _LAYERS = {
 def __getattr__(name: str) -> Any:
     """Load what is over data sets or layers when it is asked for: importing the package stays quick."""
     if name in {
+=======
+_LATER = {
+    "importance": (
+>>>>>>> layers-lens
         "HeadImportance",
         "Interactions",
         "PruningCurve",
         "head_importance",
         "interactions",
         "pruning_curve",
-    }:
-        from . import importance
+    ),
+    "layers": (
+        "DirectLogit",
+        "LogitLens",
+        "TunedLens",
+        "direct_logit_attribution",
+        "logit_lens",
+        "tuned_lens",
+    ),
+}
 
+<<<<<<< HEAD
         return getattr(importance, name)
     if name in _LAYERS:
         from . import layers
 
         return getattr(layers, name)
+=======
+
+def __getattr__(name: str) -> Any:
+    """Load what is not always needed when it is asked for: importing the package stays quick."""
+    for room, names in _LATER.items():
+        if name in names:
+            return getattr(import_module(f".{room}", __name__), name)
+>>>>>>> layers-lens
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

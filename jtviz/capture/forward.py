@@ -109,7 +109,7 @@ def run(model: nn.Module, tokenizer: Any, prepared: Prepared, asked: Asked, note
     lengths = match_lengths(by_stage)
     rows = lengths.get("decoder", lengths.get("encoder", 0))
     prepared.patches = patches_of(model, [args, kwargs], lengths.get("encoder", 0))
-    logits = _logits(output, vocabulary(tokenizer, model), rows, asked.example)
+    logits = token_logits(output, vocabulary(tokenizer, model), rows, asked.example)
     target = None
     following = prepared.following_ids
     if recorder.outputs is not None:
@@ -255,7 +255,18 @@ def _says_decoder(model: nn.Module) -> bool:
     return bool(getattr(config, "is_decoder", False)) or setting(model, "n_ctx") is not None
 
 
-def _logits(output: Any, size: int | None, rows: int, example: int) -> Tensor | None:
+def token_logits(output: Any, size: int | None, rows: int, example: int) -> Tensor | None:
+    """Return the logits ``[rows, vocabulary]`` of one example of a model's output, None if there are none.
+
+    Parameters
+    ----------
+    output : object
+        What the model returned.
+    size, rows : int or None, int
+        The size of the vocabulary, None if unknown, and how many rows there are.
+    example : int
+        Which example of the batch.
+    """
     found = next(tensors(getattr(output, "logits", output)), None)
     if found is None or found.ndim != 3 or found.shape[1] != rows:
         return None

@@ -140,13 +140,30 @@ class Reading:
         JtvizError
             If the model is gone or was changed, or reads its tokens in a way that cannot be followed.
         """
+        with self.running(gradients=True) as twin:
+            yield Forward(twin, self.prepared)
+
+    @contextmanager
+    def running(self, *, gradients: bool = False) -> Iterator[nn.Module]:
+        """Put the model into the state for a forward pass, and back.
+
+        Yields
+        ------
+        nn.Module
+            Its twin: what is done to that leaves the reader's model alone.
+
+        Raises
+        ------
+        JtvizError
+            If the model is gone or was changed.
+        """
         model = self.model
         with (
             self._lock,
             twin_of(model) as twin,
-            as_found(twin, gradients=True, is_compiled=self._is_compiled),
+            as_found(twin, gradients=gradients, is_compiled=self._is_compiled),
         ):
-            yield Forward(twin, self.prepared)
+            yield twin
 
 
 class Forward:

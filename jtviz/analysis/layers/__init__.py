@@ -1,7 +1,9 @@
 """What each layer knows: what is in the residual stream, how it moves, and what can be read off it."""
 
 from .contributions import Contributions, contributions
+from .direct import DirectLogit, direct_logit_attribution
 from .features import Features, Massive, Outlier, features
+from .lens import LogitLens, logit_lens
 from .neurons import (
     Factors,
     StrongestTokens,
@@ -16,12 +18,15 @@ from .probes import Probes, probe
 from .similarity import Cka, Similarity, cka, similarity
 from .texts import read
 from .trajectories import Trajectories, trajectories
+from .tuned import TunedLens, tuned_lens
 
 __all__ = [
     "Cka",
     "Contributions",
+    "DirectLogit",
     "Factors",
     "Features",
+    "LogitLens",
     "Massive",
     "Outlier",
     "Probes",
@@ -30,15 +35,19 @@ __all__ = [
     "StrongestTokens",
     "StrongestUnits",
     "Trajectories",
+    "TunedLens",
     "activations",
     "cka",
     "contributions",
+    "direct_logit_attribution",
     "factorise",
     "features",
+    "logit_lens",
     "probe",
     "read",
     "similarity",
     "strongest_tokens",
     "strongest_units",
     "trajectories",
+    "tuned_lens",
 ]
