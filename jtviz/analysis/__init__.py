@@ -35,35 +35,35 @@ if TYPE_CHECKING:
         pruning_curve,
     )
     from .layers import (
-<<<<<<< HEAD
         Cka,
         Contributions,
+        DirectLogit,
         Factors,
         Features,
+        LogitLens,
+        Massive,
+        Outlier,
         Probes,
         Similarity,
         StrongestTokens,
         StrongestUnits,
+        StrongToken,
         Trajectories,
+        TunedLens,
         activations,
         cka,
         contributions,
+        direct_logit_attribution,
         factorise,
         features,
+        logit_lens,
         probe,
         read,
         similarity,
         strongest_tokens,
         strongest_units,
         trajectories,
-=======
-        DirectLogit,
-        LogitLens,
-        TunedLens,
-        direct_logit_attribution,
-        logit_lens,
         tuned_lens,
->>>>>>> layers-lens
     )
 
 __all__ = [
@@ -76,12 +76,9 @@ __all__ = [
     "Agreement",
     "Alignment",
     "Attribution",
-<<<<<<< HEAD
     "Cka",
     "Contributions",
-=======
     "DirectLogit",
->>>>>>> layers-lens
     "Explanation",
     "Factors",
     "Faithfulness",
@@ -91,7 +88,9 @@ __all__ = [
     "HeadMeasures",
     "Interactions",
     "LogitLens",
+    "Massive",
     "Method",
+    "Outlier",
     "Probes",
     "Products",
     "PruningCurve",
@@ -100,6 +99,7 @@ __all__ = [
     "RepeatScores",
     "Sensitivity",
     "Similarity",
+    "StrongToken",
     "StrongestTokens",
     "StrongestUnits",
     "Task",
@@ -113,24 +113,18 @@ __all__ = [
     "attribute",
     "baseline_sensitivity",
     "by_words",
-<<<<<<< HEAD
     "cka",
     "contributions",
-    "factorise",
-=======
     "direct_logit_attribution",
->>>>>>> layers-lens
+    "factorise",
     "faithfulness",
     "features",
     "find_heads",
     "head_importance",
     "head_measures",
     "interactions",
-<<<<<<< HEAD
-    "probe",
-=======
     "logit_lens",
->>>>>>> layers-lens
+    "probe",
     "products",
     "pruning_curve",
     "randomisation",
@@ -149,38 +143,8 @@ __all__ = [
 ]
 
 
-<<<<<<< HEAD
-_LAYERS = {
-    "Cka",
-    "Contributions",
-    "Factors",
-    "Features",
-    "Probes",
-    "Similarity",
-    "StrongestTokens",
-    "StrongestUnits",
-    "Trajectories",
-    "activations",
-    "cka",
-    "contributions",
-    "factorise",
-    "features",
-    "probe",
-    "read",
-    "similarity",
-    "strongest_tokens",
-    "strongest_units",
-    "trajectories",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load what is over data sets or layers when it is asked for: importing the package stays quick."""
-    if name in {
-=======
 _LATER = {
     "importance": (
->>>>>>> layers-lens
         "HeadImportance",
         "Interactions",
         "PruningCurve",
@@ -189,28 +153,43 @@ _LATER = {
         "pruning_curve",
     ),
     "layers": (
+        "Cka",
+        "Contributions",
         "DirectLogit",
+        "Factors",
+        "Features",
         "LogitLens",
+        "Massive",
+        "Outlier",
+        "Probes",
+        "Similarity",
+        "StrongToken",
+        "StrongestTokens",
+        "StrongestUnits",
+        "Trajectories",
         "TunedLens",
+        "activations",
+        "cka",
+        "contributions",
         "direct_logit_attribution",
+        "factorise",
+        "features",
         "logit_lens",
+        "probe",
+        "read",
+        "similarity",
+        "strongest_tokens",
+        "strongest_units",
+        "trajectories",
         "tuned_lens",
     ),
 }
 
-<<<<<<< HEAD
-        return getattr(importance, name)
-    if name in _LAYERS:
-        from . import layers
-
-        return getattr(layers, name)
-=======
 
 def __getattr__(name: str) -> Any:
-    """Load what is not always needed when it is asked for: importing the package stays quick."""
+    """Load what is over data sets or layers when it is asked for: importing the package stays quick."""
     for room, names in _LATER.items():
         if name in names:
             return getattr(import_module(f".{room}", __name__), name)
->>>>>>> layers-lens
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
