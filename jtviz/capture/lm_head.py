@@ -7,10 +7,12 @@ scale or a soft cap are whatever the model has. The reader's modules are not tou
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ from .errors import JtvizError
 from .flow import tensors
 from .forward import token_logits
 from .inputs import Prepared, vocabulary
+from .structure import accepts, device_of
 
 if TYPE_CHECKING:
     from .reading import Reading
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 SAME = 1e-4
 """How far logits of fewer rows may be off, relative to the largest: another kernel may run for them."""
+
+_KEEP = "logits_to_keep"
 
 Block = tuple[str, int]
 """Path of a block, and which call of it in one forward pass."""
@@ -68,8 +73,14 @@ def lm_head(trace: Trace, side: str | None = None, *, gradients: bool = False) -
         head = LMHead(
             twin, reading.prepared, size, rows=len(trace.tokens[side]), batch=site.batch, example=site.example
         )
-        with head.over(own, *others):
+        known = _left.get(reading) if trace.logits is not None else None
+        with head.over(own, *others, known=None if known is None else (known, trace.logits)) as kept:
+            _left[reading] = kept
             yield head
+
+
+_left: WeakKeyDictionary[Reading, dict[Block, Any]] = WeakKeyDictionary()
+"""What the last blocks left, by what was read: the next look needs no whole forward pass."""
 
 
 def predicting(trace: Trace, side: str | None = None) -> tuple[Reading, str]:
@@ -134,10 +145,11 @@ class LMHead:
         self._kept: dict[Block, Any] = {}
         self._last: Block = ("", 0)
         self._given: Tensor | None = None
-        self._takes_any: bool | None = None
 
     @contextmanager
-    def over(self, own: list[Block], *others: list[Block]) -> Iterator[Self]:
+    def over(
+        self, own: list[Block], *others: list[Block], known: tuple[dict[Block, Any], Any] | None = None
+    ) -> Iterator[dict[Block, Any]]:
         """Run the model once, and skip its blocks from then on.
 
         Parameters
@@ -146,17 +158,26 @@ class LMHead:
             The blocks of the side, in order.
         others : list of (str, int)
             Those of another side, whose last output is the same each time.
+        known : (dict, Tensor), optional
+            What this yielded before, and the logits: the model need not run whole again.
+
+        Yields
+        ------
+        dict
+            What the last blocks returned.
         """
         self._last = own[-1]
         # All blocks of a side return the same kinds of things, so that one output is enough.
         self._stands_for = {block: blocks[-1] for blocks in (own, *others) for block in blocks}
         with ExitStack() as stack:
-            stack.callback(self._kept.clear)
             for path in dict.fromkeys(path for path, _ in self._stands_for):
                 self._skip(path, stack)
-            with torch.no_grad():
-                self.logits = self._forward(self._rows)
-            yield self
+            if known is None:
+                with torch.no_grad():
+                    self.logits = self._forward(self._rows)
+            else:
+                self._kept, self.logits = known
+            yield self._kept
 
     def __call__(self, stream: Tensor) -> Tensor:
         """Return the logits of rows of a stream.
@@ -164,7 +185,7 @@ class LMHead:
         Parameters
         ----------
         stream : Tensor
-            ``[rows, width]``, of any layer; all rows of the text, or any others.
+            ``[rows, width]``, of any layer; all rows of the text, or others.
 
         Returns
         -------
@@ -172,48 +193,67 @@ class LMHead:
             ``[rows, vocabulary]``, in the model's own precision.
         """
         count = len(stream)
-        if count == self._rows or self.takes_any_rows:
+        if count == self._rows or self._ways[0]:
             return self._of(stream)
         whole = -(-count // self._rows) * self._rows
         filled = torch.cat([stream, stream[-1:].expand(whole - count, -1)])
+        if count < self._rows and self._ways[1]:
+            return self._of(filled, count)
         return torch.cat([self._of(part) for part in torch.split(filled, self._rows)])[:count]
 
     @property
-    def takes_any_rows(self) -> bool:
-        """Whether it can be given fewer or more rows than the text has: some models insist on its length.
+    def takes_few_rows(self) -> bool:
+        """Whether fewer rows than the text has cost less.
 
         Raises
         ------
         JtvizError
             If rows are mixed after the last block, so that one of them alone has no logits.
         """
-        if self._takes_any is None:
-            stream = self._stream().flip(0)
-            wanted = self.logits.flip(0)
-            with torch.no_grad():
-                if not _alike(self._of(stream), wanted):
-                    raise JtvizError(
-                        f"{type(self._twin).__name__} mixes its tokens after the last block, so that some "
-                        f"rows alone cannot be read there."
-                    )
-                count = self._rows - 1 or 2
-                some, wanted = stream.repeat(2, 1)[:count], wanted.repeat(2, 1)[:count]
-                try:
-                    self._takes_any = self._batch == 1 and _alike(self._of(some), wanted)
-                except Exception:  # noqa: BLE001 - a model that insists on a length says so in any way
-                    self._takes_any = False
-        return self._takes_any
+        return any(self._ways)
 
-    def _of(self, stream: Tensor) -> Tensor:
+    @functools.cached_property
+    def _ways(self) -> tuple[bool, bool]:
+        """Whether any number of rows can be given; and whether the model can be told which rows are wanted.
+
+        Some models insist on the length of their text; many of these are told by ``logits_to_keep``.
+        """
+        stream, wanted = self._stream().flip(0), self.logits.flip(0)
+        count = min(self._rows - 1, 4) or 2
+        some, of_some = stream.repeat(2, 1)[:count], wanted.repeat(2, 1)[:count]
+        with torch.no_grad():
+            ways = (
+                self._batch == 1 and self._works(lambda: self._of(some), of_some),
+                accepts(self._twin, _KEEP) and self._works(lambda: self._of(stream, 1), wanted[:1]),
+            )
+            if not any(ways) and not _alike(self._of(stream), wanted):
+                raise JtvizError(
+                    f"{type(self._twin).__name__} mixes its tokens after the last block, so that some rows "
+                    f"alone cannot be read there."
+                )
+            return ways
+
+    @staticmethod
+    def _works(of: Callable[[], Tensor], wanted: Tensor) -> bool:
+        try:
+            return _alike(of(), wanted)
+        except Exception:  # noqa: BLE001 - a model that insists on a length says so in any way
+            return False
+
+    def _of(self, stream: Tensor, first: int | None = None) -> Tensor:
+        """Return the logits of a stream, or of its first rows."""
         self._given = stream
         try:
-            return self._forward(len(stream))
+            return self._forward(len(stream) if first is None else first, of_all=first is None)
         finally:
             self._given = None
 
-    def _forward(self, rows: int) -> Tensor:
+    def _forward(self, rows: int, *, of_all: bool = True) -> Tensor:
         self._calls.clear()
-        output = self._twin(*self._prepared.args, **self._prepared.kwargs)
+        kwargs = self._prepared.kwargs
+        if not of_all:
+            kwargs = kwargs | {_KEEP: torch.arange(rows, device=device_of(self._twin))}
+        output = self._twin(*self._prepared.args, **kwargs)
         found = token_logits(output, self._size, rows, self._example)
         if found is None:
             raise JtvizError(
@@ -305,7 +345,7 @@ def _with_first(value: Any, of: Callable[[Tensor], Tensor]) -> Any:
     def once(x: Tensor) -> Tensor:
         nonlocal is_done
         if is_done or x.ndim < 2:
-            return x
+            return x.clone()
         is_done = True
         return of(x)
 

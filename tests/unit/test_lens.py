@@ -67,7 +67,8 @@ def test_logits_are_given_for_the_rows_that_are_asked_for() -> None:
         lens.logits(3)
 
 
-@pytest.mark.parametrize("name", ["Llama", "GPT-2"])  # GPT-2 insists on the length of the text
+# GPT-2 insists on the length of the text, and can be told which rows are wanted; BART can be given any.
+@pytest.mark.parametrize("name", ["Llama", "GPT-2", "BART"])
 def test_rows_are_taken_a_few_at_a_time_where_logits_are_large(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,9 +86,23 @@ def test_rows_are_taken_a_few_at_a_time_where_logits_are_large(
 
     monkeypatch.setattr(lens_module, "_part", counted)
     parts = logit_lens(trace)
-    assert counts == ([2, 2, 2, 2, 1] if name == "Llama" else [9])
+    assert counts == ([2, 2, 2, 1] if name == "BART" else [2, 2, 2, 2, 1])
     torch.testing.assert_close(parts.divergence, whole.divergence, atol=1e-5, rtol=1e-3)
     assert torch.equal(parts.ids, whole.ids)
+
+
+def test_a_second_look_does_not_run_the_blocks_again() -> None:
+    model = FAMILIES["Llama"].build("sdpa")
+    lens = logit_lens(hook(model).trace(inputs=FAMILIES["Llama"].inputs(1, "none")))
+    wanted = lens.logits(1)
+    with_hook = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, *_: ran.append(type(module).__name__)
+    )
+    ran: list[str] = []
+    assert torch.equal(lens.logits(1), wanted)
+    with_hook.remove()
+    assert "LlamaForCausalLM" in ran
+    assert "LlamaAttention" not in ran
 
 
 def test_the_model_is_left_as_it_was() -> None:

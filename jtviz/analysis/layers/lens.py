@@ -286,15 +286,15 @@ def _logits(head: LMHead, stream: Tensor, layer: int, rows: Tensor, through: Tra
     given = stream if through is None else through.translate(stream, layer)
     if len(rows) == len(stream):
         return head(given)[rows.to(given.device)].float()
-    # Where a model insists on its length, all rows are computed.
-    return head(given[rows]).float() if head.takes_any_rows else head(given)[rows].float()
+    # Where a model cannot be given fewer rows, all are computed.
+    return head(given[rows]).float() if head.takes_few_rows else head(given)[rows].float()
 
 
 def _rows(head: LMHead, count: int) -> Iterator[Tensor]:
     """Yield the numbers of rows to compute at a time."""
     at_once = max(1, MEMORY // (4 * head.logits.shape[-1]))
     device = head.logits.device
-    if at_once >= count or not head.takes_any_rows:
+    if at_once >= count or not head.takes_few_rows:
         at_once = count
     for start in range(0, count, at_once):
         yield torch.arange(start, min(start + at_once, count), device=device)
