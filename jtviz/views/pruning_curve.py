@@ -6,12 +6,15 @@ the grid crosses out, and every view that is linked.
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 import numpy as np
 
+from jtviz.analysis.ablation import HONEST
 from jtviz.analysis.importance.curve import PruningCurve
+from jtviz.capture import JtvizError
 from jtviz.capture.intervention.ablation import Mask
 
 from . import keep
@@ -145,10 +148,12 @@ class CurveView(ipywidgets.VBox):  # type: ignore[misc]
         said = f"brush over the curves to switch the least important {curve.of} off"
         if count:
             said = f"{count} of {total} {curve.of} off ({share:.0%})"
+            at = np.flatnonzero(np.isclose(curve.shares, share))
             if is_in_order:
-                value = float(np.interp(share, curve.shares, curve.values[self.method]))
-                said += f", in the order of {NAMES[self.method].lower()}: {curve.label} {value:.4g}"
-                said += f", {curve.intact.value:.4g} with all"
+                said += f", in the order of {NAMES[self.method].lower()}"
+            if is_in_order and len(at):  # between two points nothing was measured
+                value = float(curve.values[self.method][at[0]])
+                said += f": {curve.label} {value:.4g}, {curve.intact.value:.4g} with all"
         self._words.value = _legend(curve, said)
 
     def close(self) -> None:
@@ -207,6 +212,24 @@ class UnitCurve(CurveView):
         self._layers = ipywidgets.HTML()
         super().__init__(curve, self._layers)
         self._show(self._mask)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return keep.with_image(super()._repr_mimebundle_(**kwargs), self.picture())
+
+    def picture(self) -> str | None:
+        """Return what was measured, written as a small PNG in base64, for whatever shows no widgets."""
+        from .figures.grid import grid_png, grid_svg
+
+        curve = self.curve
+        words = [
+            f"{curve.label} with {share:.0%} of the feed-forward units off: {value:.4g}"
+            for share, value in zip(curve.shares, curve.values[self.method], strict=True)
+        ]
+        drawn = grid_svg({}, (), title=repr(curve), colours="", words=[*words, *curve.notes, HONEST])
+        try:
+            return base64.b64encode(grid_png(drawn, 1)).decode()
+        except JtvizError:  # no font: the widget shows all the same
+            return None
 
     @property
     def mask(self) -> Mask:
@@ -293,7 +316,8 @@ def _bars(curve: PruningCurve, mask: Mask) -> str:
         f'<td style="padding-left:12px">{off} of {total} units off</td></tr>'
         for (stage, layer), (off, total) in sorted(layers.items())
     )
-    return f'<table style="margin-left:12px;font-size:12px;line-height:20px;color:gray">{rows}</table>'
+    style = "margin-left:12px;font-size:12px;line-height:20px;color:gray"
+    return f'<table style="{style}">{rows}</table><div style="{style}">{HONEST}</div>'
 
 
 def curve_view(curve: PruningCurve) -> CurveView:

@@ -291,6 +291,8 @@ def test_units_go_in_the_order_of_taylor_and_each_point_is_zeroing_by_hand() -> 
 def test_units_are_refused_where_they_make_no_sense() -> None:
     with pytest.raises(JtvizError, match="of= is 'heads' or 'units'"):
         pruning_curve(jtviz.demo.classifier(), NOTES, of="neurons")
+    with pytest.raises(JtvizError, match="of= is 'heads' or 'units'"):
+        pruning_curve(jtviz.demo.classifier(), NOTES, of=["units"])  # type: ignore[arg-type]
     with pytest.raises(JtvizError, match="ordered by 'taylor', not 'exact'"):
         pruning_curve(jtviz.demo.classifier(), NOTES, of="units", methods="exact")
     with pytest.raises(JtvizError, match="none were found in this model"):

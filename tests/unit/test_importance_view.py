@@ -105,6 +105,12 @@ def test_units_that_are_brushed_are_off_where_the_curve_is_linked(found: HeadImp
     first = sum(layer == 0 for _, layer, _ in view.mask.units)
     assert f"{first} of 128 units off" in view._layers.value
     assert "64 of 256 units off (25%)" in view._words.value
+    assert f"{curve.values['taylor'][1]:.4g}, {curve.intact.value:.4g} with all" in view._words.value
+    view.brush(0.3)  # where nothing was measured no number is said
+    assert "with all" not in view._words.value
+    bundle: Any = view._repr_mimebundle_()
+    bundle = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
     before = {*ipywidgets.widgets.widget._instances}
     again = curve.view()
     again.close()

@@ -199,7 +199,7 @@ def pruning_curve(
     """
     if not is_int(draws) or draws < 0:
         raise JtvizError(f"draws= is a number of random orders, at least 0, not {draws!r}.")
-    if of not in {"heads", "units"}:
+    if of not in ("heads", "units"):
         raise JtvizError(f"of= is 'heads' or 'units', not {of!r}.")
     names = _checked(importance, methods) if of == "heads" else _checked_units(importance, methods)
     hooked, examples, chosen = prepared(
@@ -274,7 +274,8 @@ def _checked_units(importance: HeadImportance | None, methods: Any) -> tuple[str
         raise JtvizError(
             f"importance= is what head_importance returned, not {type(importance).__name__}: leave it out."
         )
-    if methods not in (None, "all", "taylor", ["taylor"], ("taylor",)):
+    wanted = [methods] if methods is None or isinstance(methods, str) else list(methods)
+    if wanted not in ([None], ["all"], ["taylor"]):
         raise JtvizError(f"feed-forward units are ordered by 'taylor', not {methods!r}: leave methods= out.")
     if importance is not None:
         importance.unit_ranking()  # they were measured, or it says so
