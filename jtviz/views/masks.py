@@ -10,6 +10,7 @@ from typing import Any
 
 import traitlets as t
 
+from jtviz.analysis.ablation import Effect
 from jtviz.capture import JtvizError
 from jtviz.capture.intervention.ablation import MODES, Mask, Which
 from jtviz.capture.intervention.places import Places
@@ -57,6 +58,14 @@ class Masks(t.HasTraits):
     """``"zero"``, or ``"mean"``: what stands in for what is off."""
 
     _places: Places | None = None
+    _effect: Effect | None = None
+    """What was computed last."""
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether that is of what is off now."""
+        effect = self._effect
+        return effect is not None and effect.mask == self.off and effect.mode == self.ablation
 
     @property
     def off(self) -> Mask:

@@ -23,7 +23,7 @@ from . import keep
 from .attribution import FIGURES
 from .bundle import front_end
 from .describe import describe
-from .linked import SHARED, Linked
+from .linked import Linked
 from .masks import Masks
 from .outcomes import explained_of, interaction_of, outcome_of, pattern_of, scores_of
 
@@ -133,7 +133,6 @@ class PruningView(Masks, Linked):
         self._places = self._ablating.places
         mask = Mask.of(self._places, heads, units)
         self._working = threading.Lock()
-        self._effect: Effect | None = None
         self._known_scores: dict[tuple[str, str], dict[str, np.ndarray]] = {}
         counts: dict[str, list[int]] = {}
         for place in self._places.units:
@@ -237,8 +236,7 @@ class PruningView(Masks, Linked):
         from .figures.grid import grid_svg
 
         effect, known = self.effect, self._known_scores.get(self._scored, {})
-        blank = {place.stage: np.full((self.trace.layers(place.stage), place.heads), np.nan)
-                 for place in self._known().heads}  # fmt: skip
+        blank = {stage: self._ablating.empty(stage) for stage in self.trace.stages}
         said = [
             f"{effect.mask.words[0].upper()}{effect.mask.words[1:]} ({effect.mode} ablation).",
             f"{effect.asked.words}: {effect.intact.value:.3g} intact, {effect.ablated.value:.3g} so.",
@@ -285,11 +283,6 @@ class PruningView(Masks, Linked):
     def _is_quick(self) -> bool:
         heads = sum(place.heads for place in self._known().heads)
         return self._ablating.asked.kind == "states" or heads * self._ablating.seconds() < QUICK
-
-    @property
-    def _is_current(self) -> bool:
-        effect = self._effect
-        return effect is not None and effect.mask == self.off and effect.mode == self.ablation
 
     def _changed(self, change: dict[str, Any]) -> None:
         if change["name"] == "ablation":
@@ -385,6 +378,3 @@ class _Doing:
             self._view.problem = str(error) or type(error).__name__
             return True
         return False
-
-
-__all__ = ["SHARED", "PruningView"]

@@ -67,6 +67,7 @@ class CurveView(ipywidgets.VBox):  # type: ignore[misc]
         import bqplot
 
         self.curve = curve
+        self._mask = Mask()
         self._links: list[Masks] = []
         self._words = ipywidgets.HTML()
         scales = {"x": bqplot.LinearScale(min=0, max=1), "y": bqplot.LinearScale()}
@@ -98,7 +99,7 @@ class CurveView(ipywidgets.VBox):  # type: ignore[misc]
     @property
     def mask(self) -> Mask:
         """What is off, to ablate or prune by."""
-        raise NotImplementedError
+        return self._mask
 
     def brush(self, share: float) -> None:
         """Switch the least important share off, as brushing up to there does.
@@ -122,8 +123,9 @@ class CurveView(ipywidgets.VBox):  # type: ignore[misc]
         self._links.append(view)
 
     def _show(self, mask: Mask) -> None:
-        """Show a mask, where what is below shows it."""
-        raise NotImplementedError
+        """Take a mask for what is off."""
+        self._mask = mask
+        self._masked()
 
     def _brushed(self, change: dict[str, Any]) -> None:
         chosen = change["new"]
@@ -138,8 +140,7 @@ class CurveView(ipywidgets.VBox):  # type: ignore[misc]
 
     def _say(self) -> None:
         """Say what the lines are, and what is off."""
-        curve, count, total = self.curve, len(self.mask), int(self.curve.counts.max())
-        total = len(curve.orders[self.method]) if self.method in curve.orders else total
+        curve, count, total = self.curve, len(self.mask), len(self.curve.orders[self.method])
         share = count / total
         is_in_order = self.mask == curve.mask(self.method, share)
         values = [*curve.values.values(), *([curve.random] if np.size(curve.random) else [])]
@@ -208,10 +209,9 @@ class UnitCurve(CurveView):
     """The curve of feed-forward units, over how many of each layer are off."""
 
     def __init__(self, curve: PruningCurve) -> None:
-        self._mask = Mask()
         self._layers = ipywidgets.HTML()
         super().__init__(curve, self._layers)
-        self._show(self._mask)
+        self._show(Mask())
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return keep.with_image(super()._repr_mimebundle_(**kwargs), self.picture())
@@ -231,15 +231,9 @@ class UnitCurve(CurveView):
         except JtvizError:  # no font: the widget shows all the same
             return None
 
-    @property
-    def mask(self) -> Mask:
-        """The units that are off, to ablate or prune by."""
-        return self._mask
-
     def _show(self, mask: Mask) -> None:
-        self._mask = mask
         self._layers.value = _bars(self.curve, mask)
-        self._masked()
+        super()._show(mask)
 
 
 def _lines(curve: PruningCurve, scales: dict[str, Any]) -> list[Any]:

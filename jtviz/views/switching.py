@@ -40,7 +40,6 @@ class Switching(Masks):
     trace: Trace
     _server: TileServer
     _ablating: Ablating | None = None
-    _effect: Effect | None = None
     _version = 0
 
     def _begin_switching(self, trace: Trace) -> None:
@@ -74,11 +73,6 @@ class Switching(Masks):
         if self.draws == "pruned" and len(self.off) and self._is_current:
             return self._server.versions[self._version]
         return self._server
-
-    @property
-    def _is_current(self) -> bool:
-        effect = self._effect
-        return effect is not None and effect.mask == self.off and effect.mode == self.ablation
 
     def _prune(self, _: Any = None) -> None:
         # What is chosen meanwhile, in another thread, is looked at when this is done.

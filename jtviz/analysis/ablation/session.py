@@ -174,7 +174,7 @@ class Ablating:
 
         The numbers are `Question.distance`.
         """
-        found = {stage: self._empty(stage) for stage in self.trace.stages}
+        found = {stage: self.empty(stage) for stage in self.trace.stages}
         with self.opened(Mask()) as twin:
             means = self.means(twin) if mode == "mean" else None
             for place in self.places.heads:
@@ -207,7 +207,7 @@ class Ablating:
 
     def by_gradient(self) -> dict[str, np.ndarray]:
         """Return `gradients` of the heads of each stage, ``[layers, heads]``."""
-        found = {stage: self._empty(stage) for stage in self.trace.stages}
+        found = {stage: self.empty(stage) for stage in self.trace.stages}
         for place in self.places.heads:
             found[place.stage][place.layer, : place.heads] = self.gradients()[place]
         return found
@@ -265,7 +265,8 @@ class Ablating:
         rows = self.effect(mask, mode).divergence
         return self.asked.rows[int(np.argmax(rows))] if rows else self.asked.rows[0]
 
-    def _empty(self, stage: str) -> np.ndarray:
+    def empty(self, stage: str) -> np.ndarray:
+        """Return a number for each head of a stage that is not known yet, ``[layers, heads]`` of NaN."""
         layers = self.trace.layers(stage)
         return np.full((layers, max(self.trace.heads(stage, layer) for layer in range(layers))), np.nan)
 

@@ -201,6 +201,10 @@ def pruning_curve(
         raise JtvizError(f"draws= is a number of random orders, at least 0, not {draws!r}.")
     if of not in ("heads", "units"):
         raise JtvizError(f"of= is 'heads' or 'units', not {of!r}.")
+    if importance is not None and not isinstance(importance, HeadImportance):
+        raise JtvizError(
+            f"importance= is what head_importance returned, not {type(importance).__name__}: leave it out."
+        )
     names = _checked(importance, methods) if of == "heads" else _checked_units(importance, methods)
     hooked, examples, chosen = prepared(
         model, dataset, metric=metric, mode=mode, batch_size=batch_size, tokenizer=tokenizer, seed=seed
@@ -251,10 +255,6 @@ def pruning_curve(
 
 def _checked(importance: HeadImportance | None, methods: Any) -> tuple[str, ...]:
     """Return the methods by which heads are ordered, or raise if one cannot."""
-    if importance is not None and not isinstance(importance, HeadImportance):
-        raise JtvizError(
-            f"importance= is what head_importance returned, not {type(importance).__name__}: leave it out."
-        )
     if methods is None:
         return ("exact", "gradient") if importance is None else importance.head_methods
     if importance is not None and methods != "all":
@@ -270,10 +270,6 @@ def _checked(importance: HeadImportance | None, methods: Any) -> tuple[str, ...]
 
 def _checked_units(importance: HeadImportance | None, methods: Any) -> tuple[str, ...]:
     """Return the method by which units are ordered, or raise if they cannot be."""
-    if importance is not None and not isinstance(importance, HeadImportance):
-        raise JtvizError(
-            f"importance= is what head_importance returned, not {type(importance).__name__}: leave it out."
-        )
     wanted = [methods] if methods is None or isinstance(methods, str) else list(methods)
     if wanted not in ([None], ["all"], ["taylor"]):
         raise JtvizError(f"feed-forward units are ordered by 'taylor', not {methods!r}: leave methods= out.")
