@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import analysis, capture, demo
 from .capture import HookedTransformer, Mask, Trace, from_arrays, hook, load
-from .show import explain, show_attention, show_gradients, show_pruning
+from .show import explain, show_attention, show_gradients, show_layers, show_pruning
 from .tokens import TokenizerPair, Tokens
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ __all__ = [
     "prune",
     "show_attention",
     "show_gradients",
+    "show_layers",
     "show_pruning",
 ]
 __version__ = "0.1.0"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .capture.inputs import Text
     from .capture.intervention.ablation import Which
     from .views import AttentionView, GradientsView, PruningView
+    from .views.layers_view import LayersView
 
 
 def show_attention(
@@ -303,6 +304,71 @@ def show_pruning(
         trace, target=target, heads=heads, units=units, mode=mode, reference=reference, colouring=colouring,
         **settings,
     )  # fmt: skip
+
+
+def show_layers(
+    model: HookedTransformer | nn.Module | Trace | None = None,
+    text: str | None = None,
+    *,
+    tokenizer: Any = None,
+    target_text: str | None = None,
+    generate: int | None = None,
+    inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    tokens: Mapping[str, Sequence[str]] | None = None,
+    trace: Trace | None = None,
+    tab: str | None = None,
+    hidden_layer: int | None = None,
+    **settings: Any,
+) -> LayersView:
+    """Show what each layer of a model knows: its features, trajectories, similarities, lenses and neurons.
+
+    Parameters
+    ----------
+    model : HookedTransformer or torch.nn.Module
+        Any PyTorch model with attention in it. A `Trace` may stand here too.
+    text : str
+        The sentence. A translator translates it first; `target_text` gives the translation instead.
+    tokenizer : optional
+        Of Hugging Face or of ``tokenizers``; found by itself where the model knows it.
+    target_text, generate : optional
+        A given translation or answer, fed teacher-forced; how many tokens to generate first.
+    inputs, tokens, trace : optional
+        As in `show_attention`. Views of one trace are linked.
+    tab : {"features", "trajectories", "similarity", "lens", "neurons", "direct"}, optional
+        Which tab is open first.
+    hidden_layer : int, optional
+        Which layer of `Trace.hidden` is shown first.
+    **settings
+        Traits of the panels, and ``stage``, ``layer``, ``heads`` and ``pinned``.
+
+    Returns
+    -------
+    LayersView
+        The panels (``.panels``) over the charts of the open one; last in a cell, they are shown.
+
+    Raises
+    ------
+    TypeError
+        For an unknown keyword, or when there is nothing to trace.
+    ValueError
+        For a tab that does not exist, or a text that cannot be read.
+
+    Examples
+    --------
+    >>> import jtviz
+    >>> view = jtviz.show_layers(jtviz.demo.translator(), "I like to drink tea.", tab="lens")
+    >>> view.panels.tab
+    'lens'
+    """
+    from .views.layers import OPTIONS, TABS, LayersPanels
+    from .views.layers_view import LayersView
+
+    known = (*OPTIONS, "stage", "layer", "heads", "pinned")
+    refuse_unknown(show_layers, {k: v for k, v in settings.items() if k not in known}, known)
+    refuse_other("tab", tab, tuple(TABS))
+    given = {"target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens}
+    trace = traced("show_layers", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
+    return LayersView(LayersPanels(trace, tab=tab, hidden_layer=hidden_layer, **settings))
 
 
 @overload

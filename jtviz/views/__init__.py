@@ -4,6 +4,8 @@ from .attention import AttentionView
 from .attribution import AttributionView
 from .explained import explanation_view
 from .gradients import GradientsView
+from .layers import LayersPanels
+from .layers_view import LayersView
 from .pruning import PruningView
 from .selection import Selection
 from .settings import MODES, SETTINGS
@@ -14,6 +16,8 @@ __all__ = [
     "AttentionView",
     "AttributionView",
     "GradientsView",
+    "LayersPanels",
+    "LayersView",
     "PruningView",
     "Selection",
     "explanation_view",

@@ -14,7 +14,7 @@ import traitlets
 
 import jtviz
 from jtviz.capture import JtvizError, Trace, from_arrays, hook
-from jtviz.views import AttentionView, AttributionView, PruningView, Selection, numbers
+from jtviz.views import AttentionView, AttributionView, LayersPanels, PruningView, Selection, numbers
 from jtviz.views.bundle import bundle
 from jtviz.views.describe import describe
 from jtviz.views.importance import ImportanceView
@@ -294,16 +294,19 @@ def test_the_widget_state_carries_no_weights(trace: Trace) -> None:
         (AttributionView, "AttributionTraits"),
         (PruningView, "PruningTraits"),
         (ImportanceView, "ImportanceTraits"),
+        (LayersPanels, "LayersTraits"),
         (Selection, "Choices"),
     ],
 )
 def test_python_and_typescript_name_the_same_traits(view: type[Any], interface: str) -> None:
-    files = ("core/types", "core/settings", "attribution/types", "pruning/types")
+    files = ("core/types", "core/settings", "attribution/types", "pruning/types", "layers/types")
     source = "".join((ROOT / f"js/src/{name}.ts").read_text(encoding="utf-8") for name in files)
     names: set[str] = set()
     wanted = [interface]
     while wanted:
-        body = re.search(rf"interface {wanted.pop()}(?: extends ([\w, ]+))? {{(.*?)\n}}", source, re.DOTALL)
+        body = re.search(
+            rf"interface {wanted.pop()}(?:\s+extends\s+([\w,\s]+?))? {{(.*?)\n}}", source, re.DOTALL
+        )
         assert body is not None
         names |= set(re.findall(r"^  (\w+)\??:", body[2], re.MULTILINE))
         wanted += re.findall(r"\w+", body[1] or "")
@@ -315,6 +318,13 @@ def test_python_and_typescript_name_the_same_traits(view: type[Any], interface: 
         if isinstance(trait, traitlets.TraitType) and trait.metadata.get("sync")
     }
     assert names == own
+
+
+def test_python_answers_the_questions_that_typescript_asks_of_layers() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "js/src/layers").glob("*.ts")]
+    asked = set(re.findall(r'\bop: "(\w+)"', "".join(sources)))
+    answered = {name.removeprefix("_answer_") for name in dir(LayersPanels) if name.startswith("_answer_")}
+    assert asked == answered
 
 
 def test_python_and_typescript_name_the_same_tiles() -> None:

@@ -1,6 +1,6 @@
 // The row on top: stages as tabs, the layer slider, the way of drawing, what labels a row.
 
-import type { Signal } from "@preact/signals-core";
+import { computed, type ReadonlySignal, type Signal } from "@preact/signals-core";
 import { h, set, watch } from "../core/dom";
 import type { Selection } from "../core/selection";
 import type { Mode } from "../core/types";
@@ -15,23 +15,37 @@ export function stageTabs(selection: Selection, abort: AbortSignal): HTMLElement
   return h("div", { role: "tablist", "aria-label": "Stage", class: "group" }, ...tabs);
 }
 
-/** A slider of our own: the native one takes up and down for itself, which walk the heads here. */
+/** The slider of the layers of the stage shown. */
 export function layerSlider(selection: Selection, abort: AbortSignal): HTMLElement {
+  const last = computed(() => selection.current.value.heads.length - 1);
+  const said = (at: number): string => String(at);
+  return slider("Layer", { at: selection.layer, last, said, choose: (to) => selection.toLayer(to) }, abort);
+}
+
+interface Steps {
+  at: ReadonlySignal<number>;
+  /** From 0 up to this. */
+  last: ReadonlySignal<number>;
+  said(at: number): string;
+  choose(to: number): void;
+}
+
+/** A slider of our own: the native one takes up and down for itself, which walk the heads here. */
+export function slider(name: string, { at, last, said, choose }: Steps, abort: AbortSignal): HTMLElement {
   const knob = h("span", { class: "knob" });
   const ticks = h("span", { class: "ticks", "aria-hidden": "true" });
   const track = h(
     "span",
-    { class: "track", role: "slider", tabindex: 0, "aria-label": "Layer", "aria-orientation": "horizontal" },
+    { class: "track", role: "slider", tabindex: 0, "aria-label": name, "aria-orientation": "horizontal" },
     ticks,
     knob,
   );
   const value = h("span", { class: "value", "aria-hidden": "true" });
   const count = h("span", { class: "caption", "aria-hidden": "true" });
-  const last = (): number => selection.current.value.heads.length - 1;
   const follow = (event: PointerEvent): void => {
     const box = track.getBoundingClientRect();
     const share = (event.clientX - box.left - 8) / Math.max(1, box.width - 16);
-    selection.toLayer(Math.round(share * last()));
+    choose(Math.max(0, Math.min(last.peek(), Math.round(share * last.peek()))));
   };
   track.addEventListener(
     "pointerdown",
@@ -48,30 +62,30 @@ export function layerSlider(selection: Selection, abort: AbortSignal): HTMLEleme
   track.addEventListener(
     "keydown",
     (event) => {
-      const to = { Home: 0, End: last() }[event.key];
+      const to = { Home: 0, End: last.peek() }[event.key];
       if (to === undefined) return;
       event.preventDefault();
       event.stopPropagation();
-      selection.toLayer(to);
+      choose(to);
     },
     { signal: abort },
   );
   watch(abort, () => {
-    const layer = selection.layer.value;
-    const at = last() > 0 ? layer / last() : 0;
+    const words = said(at.value);
+    const isNumber = words === String(at.value);
     set(track, "aria-valuemin", 0);
-    set(track, "aria-valuemax", last());
-    set(track, "aria-valuenow", layer);
-    set(track, "aria-valuetext", `layer ${layer} of 0 to ${last()}`);
-    track.style.setProperty("--at", String(at));
-    ticks.style.setProperty("--steps", String(Math.max(1, last())));
-    value.textContent = String(layer);
-    count.textContent = `of 0–${last()}`;
+    set(track, "aria-valuemax", last.value);
+    set(track, "aria-valuenow", at.value);
+    set(track, "aria-valuetext", isNumber ? `layer ${words} of 0 to ${last.value}` : words);
+    track.style.setProperty("--at", String(last.value > 0 ? at.value / last.value : 0));
+    ticks.style.setProperty("--steps", String(Math.max(1, last.value)));
+    value.textContent = words;
+    count.textContent = isNumber ? `of 0–${last.value}` : "";
   });
   return h(
     "div",
     { class: "layer" },
-    h("span", { class: "caption", "aria-hidden": "true" }, "Layer"),
+    h("span", { class: "caption", "aria-hidden": "true" }, name),
     value,
     track,
     count,

@@ -4,10 +4,10 @@
 import { signal, untracked } from "@preact/signals-core";
 import type { Ramp } from "../core/colour";
 import { h, prepare, watch } from "../core/dom";
+import type { Requests } from "../core/requests";
 import { percent } from "../core/words";
 import { press } from "../parts/controls";
 import { sizeOf } from "./mask";
-import type { Requests } from "./requests";
 import type { Scene } from "./scene";
 import type { Head, Outcome } from "./types";
 

@@ -4,11 +4,11 @@
 import { computed, type Signal, signal, untracked } from "@preact/signals-core";
 import { css } from "../core/colour";
 import { h, set, watch } from "../core/dom";
+import type { Requests } from "../core/requests";
 import { number, thousands } from "../core/words";
 import { press } from "../parts/controls";
 import type { Mask } from "./mask";
 import { listenToPainting, rove } from "./painting";
-import type { Requests } from "./requests";
 import type { Scene } from "./scene";
 import type { Unit } from "./types";
 

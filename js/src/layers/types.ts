@@ -1,0 +1,58 @@
+// What the kernel tells the view of what each layer knows. Twins: jtviz/views/layers.py and
+// jtviz/views/layer_panels/.
+
+import type { Choices, Meta as TraceMeta } from "../core/types";
+
+export type Tab = "features" | "trajectories" | "similarity" | "lens" | "neurons" | "direct";
+
+export interface LayersMeta extends TraceMeta {
+  title: string;
+  /** Name, label, and why it cannot be had (or nothing). */
+  tabs: [Tab, string, string][];
+  /** Layers of each side's residual stream: its blocks, and what enters the first. */
+  depth: Record<string, number>;
+}
+
+export interface LayersTraits
+  extends Choices,
+    FeaturesTraits,
+    SimilarityTraits,
+    LensTraits,
+    NeuronsTraits,
+    DirectTraits {
+  selection: string;
+  meta: LayersMeta;
+  tab: Tab;
+  /** As in `Trace.hidden`: 0 is what enters the first block. */
+  hidden_layer: number;
+  /** What is being computed, and how far it is; empty when nothing is. */
+  busy: string;
+  share: number | null;
+}
+
+export interface FeaturesTraits {
+  /** How dimensions are ordered. */
+  order: "variance" | "clusters" | "model";
+}
+
+export interface SimilarityTraits {
+  /** Tokens of a layer, a token across layers, or layers. */
+  compared: "tokens" | "itself" | "layers";
+}
+
+export interface LensTraits {
+  /** Through what layers are looked. */
+  through: "logit" | "tuned";
+  /** What cells are coloured by. */
+  lens_colour: "probability" | "entropy" | "divergence" | "rank";
+}
+
+export interface NeuronsTraits {
+  /** How many patterns activations are factorised into. */
+  components: number;
+}
+
+export interface DirectTraits {
+  /** Whether the heads of a layer are taken together. */
+  detail: "layer" | "head";
+}

@@ -1,0 +1,149 @@
+// What each layer knows, one tab for each way to look. Twin: jtviz/views/layers.py (the same traits).
+// Required: a tab asks the kernel for numbers only while it is open.
+
+import type { RenderProps } from "@anywidget/types";
+import { computed, signal } from "@preact/signals-core";
+import baseStyles from "../core/base.css";
+import { rampOf } from "../core/colour";
+import { h, set, watch } from "../core/dom";
+import { openRoot, reachSelection } from "../core/frame";
+import { Requests } from "../core/requests";
+import { Selection } from "../core/selection";
+import { synced } from "../core/synced";
+import { watchTheme } from "../core/theme";
+import type { Model } from "../core/types";
+import { direct } from "../layers/direct";
+import { features } from "../layers/features";
+import { lens } from "../layers/lens";
+import { neurons } from "../layers/neurons";
+import { Questions } from "../layers/questions";
+import { layerName, type Panel, type Scene } from "../layers/scene";
+import { similarity } from "../layers/similarity";
+import { trajectories } from "../layers/trajectories";
+import type { LayersMeta, LayersTraits, Tab } from "../layers/types";
+import { slider } from "../parts/controls";
+import { progress } from "../parts/progress";
+import styles from "./layers.css";
+
+const PANELS: Record<Tab, Panel> = { features, trajectories, similarity, lens, neurons, direct };
+const SIDES: Record<string, string> = { encoder: "Encoder", decoder: "Decoder" };
+
+async function render({ model, el, host, signal: gone }: RenderProps): Promise<void> {
+  const traits = model as unknown as Model<LayersTraits>;
+  const meta = traits.get("meta") as LayersMeta;
+  const { choices, page } = await reachSelection(traits, host);
+  if (gone.aborted) return;
+  const selection = new Selection(meta, choices, page, gone);
+  const { root, width } = openRoot(el, "jtviz layers", baseStyles + styles, gone);
+  const theme = watchTheme(root, gone);
+  const hidden = synced(traits, "hidden_layer", gone);
+  const side = computed(() => selection.current.value.query);
+  const depth = computed(() => meta.depth[side.value] ?? 1);
+  const layer = computed(() => Math.min(hidden.value, depth.value - 1));
+  const scene: Scene = {
+    meta,
+    selection,
+    theme,
+    ramp: computed(() => rampOf(theme.value.background, null, theme.value.dark)),
+    width,
+    side,
+    layer,
+    depth,
+    toLayer: (to) => {
+      const next = Math.max(0, Math.min(depth.peek() - 1, to));
+      hidden.value = next;
+      if (next > 0) selection.toLayer(next - 1);
+    },
+    questions: new Questions(new Requests(traits as never)),
+    traits,
+  };
+  // A layer that is chosen in another view; not the first, nor the one that was chosen here.
+  let before = selection.layer.peek();
+  watch(gone, () => {
+    const now = selection.layer.value;
+    if (now !== before) hidden.value = now + 1;
+    before = now;
+  });
+  const tab = synced(traits, "tab", gone);
+  const body = h("div", { class: "body", role: "tabpanel" });
+  const title = h("div", { class: "about" }, meta.title);
+  title.hidden = meta.title === "";
+  root.append(
+    h("div", { class: "controls" }, tabs(meta, tab, gone), sides(scene, gone), layers(scene, gone)),
+    title,
+    body,
+    progress(synced(traits, "busy", gone), synced(traits, "share", gone), signal(""), gone),
+  );
+  let life = new AbortController();
+  gone.addEventListener("abort", () => life.abort(), { once: true });
+  watch(gone, () => {
+    const panel = PANELS[tab.value];
+    life.abort();
+    life = new AbortController();
+    set(body, "aria-label", meta.tabs.find(([name]) => name === tab.value)?.[1]);
+    // Not to be drawn anew when what the panel reads changes.
+    const { signal: alive } = life;
+    queueMicrotask(() => {
+      if (!alive.aborted) body.replaceChildren(panel(scene, alive));
+    });
+  });
+  listenToKeys(root, scene, gone);
+}
+
+function tabs(meta: LayersMeta, tab: { value: Tab }, gone: AbortSignal): HTMLElement {
+  const buttons = meta.tabs.map(([name, label, lack]) => {
+    const button = h(
+      "button",
+      { type: "button", role: "tab", class: "tab", title: lack || undefined },
+      label,
+    );
+    button.disabled = lack !== "";
+    button.addEventListener(
+      "click",
+      () => {
+        tab.value = name;
+      },
+      { signal: gone },
+    );
+    watch(gone, () => set(button, "aria-selected", tab.value === name));
+    return button;
+  });
+  return h("div", { role: "tablist", "aria-label": "What is shown", class: "group tabs" }, ...buttons);
+}
+
+/** Whose stream: of a model with two sides. */
+function sides({ meta, selection, side }: Scene, gone: AbortSignal): HTMLElement {
+  const names = Object.keys(meta.depth);
+  const buttons = names.map((name) => {
+    const button = h("button", { type: "button", class: "option" }, SIDES[name] ?? name);
+    button.addEventListener("click", () => selection.toStage(name), { signal: gone });
+    watch(gone, () => set(button, "aria-pressed", side.value === name));
+    return button;
+  });
+  const node = h("div", { role: "group", "aria-label": "Side", class: "group" }, ...buttons);
+  node.hidden = names.length < 2;
+  return node;
+}
+
+function layers(scene: Scene, gone: AbortSignal): HTMLElement {
+  const last = computed(() => scene.depth.value - 1);
+  const said = (at: number): string => layerName(at);
+  return slider("Layer", { at: scene.layer, last, said, choose: scene.toLayer }, gone);
+}
+
+function listenToKeys(root: HTMLElement, scene: Scene, gone: AbortSignal): void {
+  root.addEventListener(
+    "keydown",
+    (event) => {
+      const target = event.composedPath()[0] as Element;
+      if (target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (step !== undefined) scene.toLayer(scene.layer.peek() + step);
+      else if (event.key !== "Escape" || !scene.selection.unpin()) return;
+      event.preventDefault();
+    },
+    { signal: gone },
+  );
+}
+
+export default { render };

@@ -1,0 +1,167 @@
+"""The view of what each layer knows, one tab for each way to look. Twin: js/src/views/layers.ts.
+
+Required: it opens at once, whatever the length of the text: a tab's numbers are computed when it is open, and
+travel to the page for what is in sight; the reader's model is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import traitlets as t
+
+from jtviz.capture import JtvizError, Trace
+from jtviz.capture.lm_head import predicting
+
+from .bundle import front_end
+from .describe import describe
+from .layer_panels.direct import DirectPanel
+from .layer_panels.features import FeaturesPanel
+from .layer_panels.lens import LensPanel
+from .layer_panels.neurons import NeuronsPanel
+from .layer_panels.panel import Answer, Message
+from .layer_panels.similarity import SimilarityPanel
+from .linked import Linked
+
+TABS = {
+    "features": "Features",
+    "trajectories": "Trajectories",
+    "similarity": "Similarity",
+    "lens": "Lens",
+    "neurons": "Neurons",
+    "direct": "Direct logits",
+}
+
+OPTIONS = ("order", "compared", "through", "lens_colour", "components", "detail")
+"""Traits of the panels that can be given when the view is made."""
+
+
+class LayersPanels(FeaturesPanel, SimilarityPanel, LensPanel, NeuronsPanel, DirectPanel, Linked):
+    """The panels of what each layer knows; `jtviz.show_layers` puts charts below them.
+
+    Parameters
+    ----------
+    trace : Trace
+        Of any model whose blocks were found.
+    tab : str, optional
+        Which of `TABS` is open first.
+    hidden_layer : int, optional
+        Which layer of `Trace.hidden` is shown first; what ``layer`` returned, if left out.
+    title : str
+        What was asked, in words.
+    **choices
+        Those of `OPTIONS`, and initial ``stage``, ``layer``, ``heads`` and ``pinned``, shared with every
+        other view of the trace.
+
+    Raises
+    ------
+    JtvizError
+        If the blocks of the model were not found.
+    traitlets.TraitError
+        If the trace has no such stage, layer, head or token.
+
+    Examples
+    --------
+    >>> import jtviz
+    >>> view = LayersPanels(jtviz.demo.translator().trace("I like tea."), stage="decoder")
+    >>> view.side, view.hidden_layer
+    ('decoder', 1)
+    >>> view.layer = 1
+    >>> view.hidden_layer
+    2
+    """
+
+    _esm = front_end("layers")
+
+    meta = t.Dict().tag(sync=True)
+    """Stages, tokens, tabs, and how many layers the stream of each side has."""
+
+    tab = t.Enum(tuple(TABS), "features").tag(sync=True, echo_update=False)
+    """Which tab is open, one of `TABS`."""
+
+    hidden_layer = t.Int(0, min=0).tag(sync=True, echo_update=False)
+    """The layer of `Trace.hidden` that is shown: 0 enters the first block, *n* is what block *n* - 1 gave.
+
+    It moves with ``layer``, which counts blocks: ``hidden_layer`` 3 is what ``layer`` 2 returned.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        *,
+        tab: str | None = None,
+        hidden_layer: int | None = None,
+        title: str = "",
+        **choices: Any,
+    ) -> None:
+        self._begin_panels()
+        options = {name: choices.pop(name) for name in OPTIONS if name in choices}
+        self._depth = {side: len(trace.hidden(side)) for side in trace.tokens}
+        lacks = _lacks(trace)
+        tabs = [[name, label, lacks.get(name, "")] for name, label in TABS.items()]
+        meta = describe(trace) | {"title": title, "tabs": tabs, "depth": self._depth}
+        if hidden_layer is not None and hidden_layer > 0:
+            choices["layer"] = hidden_layer - 1
+
+        def traits(state: dict[str, Any]) -> dict[str, Any]:
+            layer = state["layer"] + 1 if hidden_layer is None else hidden_layer
+            return {"meta": meta, "tab": tab or "features", "hidden_layer": layer} | options
+
+        self._begin(trace, choices, traits)
+        self.observe(self._to_layer, "hidden_layer")
+        self.observe(self._from_layer, ("layer", "stage"))
+        self.on_msg(self._on_message)
+
+    @t.validate("hidden_layer")
+    def _valid_hidden_layer(self, proposal: dict[str, Any]) -> Any:
+        # The stage may change in the same breath.
+        deepest = max(self._depth.values())
+        if proposal["value"] >= deepest:
+            msg = f"There is no layer {proposal['value']} of the stream; choose from 0 to {deepest - 1}."
+            raise t.TraitError(msg)
+        return proposal["value"]
+
+    def _to_layer(self, change: dict[str, Any]) -> None:
+        if change["new"] > 0:
+            self.layer = min(change["new"], self._depth[self.side] - 1) - 1
+
+    def _from_layer(self, _: dict[str, Any]) -> None:
+        self.hidden_layer = min(self.layer + 1, self._depth[self.side] - 1)
+
+    def __repr__(self) -> str:
+        """Say in one line what is shown: a saved notebook has this where the widget was."""
+        return f"LayersPanels(tab={self.tab!r}, side={self.side!r}, hidden_layer={self.hidden_layer})"
+
+    def _on_message(self, _: Any, message: Any, __: list[memoryview]) -> None:
+        if not isinstance(message, Mapping):
+            return
+        op = message.get("op")
+        head = {"op": op, "id": message.get("id")}
+        answer = getattr(type(self), f"_answer_{op}", _unknown)
+        try:
+            with self._computing:
+                reply, buffers = answer(self, message)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong is said in the view
+            self.send({**head, "ok": False, "error": str(error) or type(error).__name__})
+            return
+        self.send({**head, "ok": True, **reply}, buffers)
+
+
+def _unknown(_: LayersPanels, message: Message) -> Answer:
+    raise JtvizError(f"this view does not know the question {message.get('op')!r}: reload the page.")
+
+
+def _lacks(trace: Trace) -> dict[str, str]:
+    """Return why tabs cannot be had."""
+    lacks: dict[str, str] = {}
+    if trace.reading is None or trace.places is None:
+        lacks = dict.fromkeys(("lens", "neurons", "direct"), "needs the model")
+    else:
+        try:
+            predicting(trace)
+        except JtvizError as error:
+            lacks["lens"] = str(error)
+        if not trace.places.units:
+            lacks["neurons"] = "no feed-forward units were found"
+    return lacks

@@ -1,0 +1,73 @@
+"""What each layer knows, as panels and the charts that belong to the open one: what `show_layers` returns.
+
+Required: panels and charts show the same, at every moment; a chart is made when its tab is first open.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets
+
+from jtviz.capture import Trace
+
+from .closing import close_all
+from .keep import with_image
+from .layers import LayersPanels
+
+
+class LayersView(ipywidgets.VBox):  # type: ignore[misc]
+    """Panels over the charts of the open one.
+
+    Parameters
+    ----------
+    panels : LayersPanels
+        The panels.
+
+    Attributes
+    ----------
+    panels : LayersPanels
+        The panels: their traits can be read, set and observed.
+
+    Examples
+    --------
+    >>> import jtviz
+    >>> view = LayersView(LayersPanels(jtviz.demo.translator().trace("I like tea.")))
+    >>> view.panels.tab = "trajectories"
+    """
+
+    children: Any
+
+    def __init__(self, panels: LayersPanels) -> None:
+        self.panels = panels
+        self._charts: dict[str, Any] = {}
+        super().__init__([panels])
+        self._draw()
+        panels.observe(self._draw, "tab")
+
+    def __repr__(self) -> str:
+        """Say in one line what is shown: a saved notebook has this where the widget was."""
+        return repr(self.panels).replace("LayersPanels", "LayersView")
+
+    @property
+    def trace(self) -> Trace:
+        """What is looked at."""
+        return self.panels.trace
+
+    def _draw(self, _: Any = None) -> None:
+        """Put the charts of the open tab below the panels."""
+        self.children = (self.panels,)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """Add a picture, for whatever shows a notebook without its widgets."""
+        return with_image(super()._repr_mimebundle_(**kwargs), None)
+
+    def close(self) -> None:
+        """Close the panels, the charts and all that they are made of."""
+        if self.comm is not None:  # Python closes once more what it forgets
+            self.panels.unobserve(self._draw, "tab")
+            for chart in self._charts.values():
+                chart.close()
+            self.panels.close()
+            close_all(*self.children[1:], self.layout)
+        super().close()
