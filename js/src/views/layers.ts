@@ -69,7 +69,8 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const title = h("div", { class: "about" }, meta.title);
   title.hidden = meta.title === "";
   root.append(
-    h("div", { class: "controls" }, tabs(meta, tab, gone), sides(scene, gone), layers(scene, gone)),
+    h("div", { class: "controls" }, tabs(meta, tab, gone)),
+    h("div", { class: "controls" }, sides(scene, gone), layers(scene, gone)),
     title,
     body,
     progress(synced(traits, "busy", gone), synced(traits, "share", gone), signal(""), gone),
