@@ -34,6 +34,7 @@ def show_attention(
     layer: int | None = None,
     heads: Sequence[int] | None = None,
     pinned: Mapping[str, int | None] | None = None,
+    marked: Mapping[str, Sequence[int]] | None = None,
     mode: str = "links",
     spans: Mapping[str, str | tuple[int, int]] | None = None,
     target: Any = None,
@@ -60,9 +61,10 @@ def show_attention(
         Names of the tokens of each side, ``{"encoder": [...], "decoder": [...]}``, with `inputs`.
     trace : Trace, optional
         A trace taken earlier, instead of `model` and `text`. Views of one trace are linked.
-    stage, layer, heads, pinned, mode : optional
+    stage, layer, heads, pinned, marked, mode : optional
         What to show first: ``"encoder"``, ``"decoder"`` or ``"cross"``; a layer and heads counted from
-        0; ``{"query": index, "key": index}``; ``"links"``, ``"matrix"`` or ``"text"``.
+        0; ``{"query": index, "key": index}``; ``{"encoder": [indices]}``; ``"links"``, ``"matrix"`` or
+        ``"text"``.
     spans : mapping, optional
         Parts of the text to choose from when only some queries or keys are to be seen: by name, words that
         stand in the text or ``(first, last + 1)`` in tokens, ``{"question": "Who?", "context": (4, 90)}``.
@@ -77,8 +79,8 @@ def show_attention(
     Returns
     -------
     AttentionView
-        A widget; last in a cell, it is shown. Its ``stage``, ``layer``, ``heads`` and ``pinned`` can be
-        read, set and observed.
+        A widget; last in a cell, it is shown. Its ``stage``, ``layer``, ``heads``, ``pinned`` and
+        ``marked`` can be read, set and observed.
 
     Raises
     ------
@@ -109,8 +111,8 @@ def show_attention(
     }  # fmt: skip
     trace = traced("show_attention", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
     heads = list(heads) if isinstance(heads, Sequence) else heads
-    choices = {"stage": stage, "layer": layer, "heads": heads, "pinned": pinned, "mode": mode}
-    return AttentionView(trace, spans=spans, **choices, **settings)
+    choices = {"stage": stage, "layer": layer, "heads": heads, "pinned": pinned, "marked": marked}
+    return AttentionView(trace, spans=spans, mode=mode, **choices, **settings)
 
 
 def show_gradients(
@@ -176,7 +178,8 @@ def show_gradients(
     progress : bool, optional
         Whether to show a bar; where it takes more than two seconds, if left out.
     **settings
-        ``part``, ``mode`` and ``annotate`` of the view, and ``stage``, ``layer``, ``heads`` and ``pinned``.
+        ``part``, ``mode`` and ``annotate`` of the view, and ``stage``, ``layer``, ``heads``, ``pinned`` and
+        ``marked``.
 
     Returns
     -------
@@ -204,7 +207,7 @@ def show_gradients(
     from .capture.target import checked_scale
     from .views.gradients import gradients_view
 
-    known = ("part", "mode", "annotate", "stage", "layer", "heads", "pinned")
+    known = ("part", "mode", "annotate", "stage", "layer", "heads", "pinned", "marked")
     refuse_unknown(show_gradients, {k: v for k, v in settings.items() if k not in known}, known)
     checked_scale(output)
     memory = MEMORY if memory is None else memory
@@ -266,7 +269,7 @@ def show_pruning(
         What heads are coloured by: what switching each off alone changes, where that is quick, else the
         gradient.
     **settings
-        ``stage``, ``layer`` and ``pinned``.
+        ``stage``, ``layer``, ``pinned`` and ``marked``.
 
     Returns
     -------
@@ -292,7 +295,7 @@ def show_pruning(
     from .views import PruningView
     from .views.pruning import COLOURINGS
 
-    known = ("stage", "layer", "pinned")
+    known = ("stage", "layer", "pinned", "marked")
     refuse_unknown(show_pruning, {k: v for k, v in settings.items() if k not in known}, known)
     checked_mode(mode)
     checked(heads, "heads")
@@ -339,7 +342,7 @@ def show_layers(
     hidden_layer : int, optional
         Which layer of `Trace.hidden` is shown first.
     **settings
-        Traits of the panels, and ``stage``, ``layer``, ``heads`` and ``pinned``.
+        Traits of the panels, and ``stage``, ``layer``, ``heads``, ``pinned`` and ``marked``.
 
     Returns
     -------
@@ -363,7 +366,7 @@ def show_layers(
     from .views.layers import OPTIONS, TABS, LayersPanels
     from .views.layers_view import LayersView
 
-    known = (*OPTIONS, "stage", "layer", "heads", "pinned")
+    known = (*OPTIONS, "stage", "layer", "heads", "pinned", "marked")
     refuse_unknown(show_layers, {k: v for k, v in settings.items() if k not in known}, known)
     refuse_other("tab", tab, tuple(TABS))
     given = {"target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens}

@@ -208,6 +208,14 @@ describe("the strip", () => {
   });
 });
 
+test("a word is marked with any of its tokens", () => {
+  const scores = build([part()], [2, -1, 0, 0, 0]);
+  scene.unit.value = "word";
+  const buttons = [...strip(scene, scores, "encoder", abort).querySelectorAll("button")];
+  scene.selection.mark("encoder", [1]);
+  expect(buttons.map((button) => "marked" in button.dataset)).toEqual([true, false]);
+});
+
 describe("how far to trust it", () => {
   test("says how far the sum is off, and never hides that it is", () => {
     const bad = { is_complete: false, delta: 1, relative_delta: 0.5, notes: ["trust them less"] };

@@ -100,6 +100,7 @@ export const choices = (): FakeModel =>
     layer: 0,
     heads: [0, 1, 2, 3],
     pinned: { query: null, key: null },
+    marked: {},
     ...SETTINGS,
   });
 

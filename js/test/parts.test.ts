@@ -114,6 +114,21 @@ describe("accessible names and states", () => {
     expect(scene.selection.pinned.value).toEqual({ query: 1, key: null });
   });
 
+  test("a marked token says so, whoever marked it, beside being pinned", () => {
+    const scene = sceneOf(choices(), abort);
+    const root = document.createElement("div");
+    new TokenList(scene, "key", root, abort).show([0, 1, 2]);
+    scene.selection.mark("encoder", [1]);
+    scene.selection.mark("decoder", [0]);
+    const marked = () => [...root.children].map((button) => button.getAttribute("aria-description"));
+    expect(marked()).toEqual([null, "marked", null]);
+    scene.selection.togglePin("key", 1);
+    expect(root.children[1]?.getAttribute("data-state")).toBe("pinned");
+    expect(root.children[1]?.getAttribute("data-marked")).toBe("");
+    scene.selection.choose({ marked: {} });
+    expect(marked()).toEqual([null, null, null]);
+  });
+
   test("only tokens in sight have buttons, and those that stay are the same", () => {
     const list = new TokenList(sceneOf(choices(), abort), "key", document.createElement("div"), abort);
     list.show([0, 1]);

@@ -111,6 +111,28 @@ test("the hovered token comes before the pinned one", () => {
   expect(first.unpin()).toBe(false);
 });
 
+describe("marked tokens", () => {
+  test("are in every view, in order and once, and the other side keeps its own", async () => {
+    first.mark("encoder", [2, 0, 2]);
+    first.mark("decoder", [1]);
+    await frame();
+    expect(second.marked.value).toEqual({ encoder: [0, 2], decoder: [1] });
+    second.mark("encoder", []);
+    await frame();
+    expect(first.marked.value).toEqual({ decoder: [1] });
+  });
+
+  test("are let go after the pin, and then there is nothing to let go", () => {
+    first.togglePin("key", 0);
+    first.mark("encoder", [1]);
+    expect(first.letGo()).toBe(true);
+    expect([first.pinned.value.key, first.marked.value]).toEqual([null, { encoder: [1] }]);
+    expect(first.letGo()).toBe(true);
+    expect(first.marked.value).toEqual({});
+    expect(first.letGo()).toBe(false);
+  });
+});
+
 // The same table as in tests/unit/test_views.py: both sides carry pins alike.
 test.each([
   ["encoder", "cross", { query: 1, key: null }, { query: null, key: 1 }],

@@ -41,8 +41,8 @@ class AttentionView(Settings, Switching, Linked):
     spans : mapping, optional
         Named parts of the text to choose from, as in `jtviz.show_attention`.
     **choices
-        Initial ``stage``, ``layer``, ``heads`` and ``pinned``, which are shared with every other view of
-        the trace, and any trait of `jtviz.views.settings.Settings`.
+        Initial ``stage``, ``layer``, ``heads``, ``pinned`` and ``marked``, which are shared with every other
+        view of the trace, and any trait of `jtviz.views.settings.Settings`.
 
     Raises
     ------
@@ -81,7 +81,8 @@ class AttentionView(Settings, Switching, Linked):
 
     def __repr__(self) -> str:
         """Say in one line what is shown: a saved notebook has this where the widget was."""
-        choices = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*SHARED, "mode"))
+        names = [name for name in (*SHARED, "mode") if name != "marked" or self.marked]
+        choices = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
         return f"{type(self).__name__}({choices})"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:

@@ -55,8 +55,8 @@ class AttributionView(Linked):
     title : str
         What was asked, in words.
     **choices
-        Initial ``stage``, ``layer``, ``heads`` and ``pinned``, which are shared with every other view of
-        the trace, and ``part``, ``unit``, ``mode`` and ``annotate``.
+        Initial ``stage``, ``layer``, ``heads``, ``pinned`` and ``marked``, which are shared with every other
+        view of the trace, and ``part``, ``unit``, ``mode`` and ``annotate``.
 
     Raises
     ------

@@ -51,8 +51,8 @@ class LayersPanels(FeaturesPanel, SimilarityPanel, LensPanel, NeuronsPanel, Dire
     title : str
         What was asked, in words.
     **choices
-        Those of `OPTIONS`, and initial ``stage``, ``layer``, ``heads`` and ``pinned``, shared with every
-        other view of the trace.
+        Those of `OPTIONS`, and initial ``stage``, ``layer``, ``heads``, ``pinned`` and ``marked``, shared
+        with every other view of the trace.
 
     Raises
     ------

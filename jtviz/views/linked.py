@@ -15,7 +15,7 @@ from jtviz.capture import Trace
 
 from .selection import UNPINNED, Selection, selection_of
 
-SHARED = ("stage", "layer", "heads", "pinned")
+SHARED = ("stage", "layer", "heads", "pinned", "marked")
 
 
 class Linked(anywidget.AnyWidget):
@@ -46,6 +46,9 @@ class Linked(anywidget.AnyWidget):
     pinned = t.Dict(UNPINNED).tag(sync=True, echo_update=False)
     """Index of the pinned token on each side, ``{"query": 3, "key": None}``."""
 
+    marked = t.Dict().tag(sync=True, echo_update=False)
+    """Indices of tokens that are marked, by side, ``{"encoder": [1, 2]}``: as many as one likes."""
+
     trace: Trace
 
     def _begin(self, trace: Trace, choices: dict[str, Any], traits: Any) -> None:
@@ -67,7 +70,7 @@ class Linked(anywidget.AnyWidget):
         shared.observe(self._follow, SHARED)
         self.observe(self._lead, SHARED)
 
-    @t.validate("stage", "layer", "heads", "pinned")
+    @t.validate("stage", "layer", "heads", "pinned", "marked")
     def _valid(self, proposal: dict[str, Any]) -> Any:
         return selection_of(self.trace).check(proposal["trait"].name, proposal["value"])
 

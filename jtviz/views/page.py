@@ -16,6 +16,7 @@ from jtviz.capture import JtvizError, Trace
 from .bundle import bundle
 from .figures.lettering import written
 from .figures.words import listed
+from .linked import SHARED
 from .packed import Packed, as_json, is_whole, packed
 from .settings import SETTINGS
 from .shown import Choice
@@ -85,7 +86,7 @@ def page(view: AttentionView, budget: int) -> Page:
 
 
 def _traits(view: AttentionView, whole_limit: int = WHOLE_LIMIT) -> dict[str, Any]:
-    names = ("stage", "layer", "heads", "pinned", *SETTINGS)
+    names = (*SHARED, *SETTINGS)
     traits = {name: getattr(view, name) for name in names}
     # Nothing is switched off without a kernel.
     return {"meta": {**view.meta, "whole_limit": whole_limit, "can_prune": False}, **traits}

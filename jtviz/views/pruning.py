@@ -60,7 +60,8 @@ class PruningView(Masks, Linked):
     title : str
         What was asked, in words.
     **choices
-        Initial ``stage``, ``layer``, ``head`` and ``pinned``, shared with every other view of the trace.
+        Initial ``stage``, ``layer``, ``heads``, ``pinned`` and ``marked``, shared with every other view of
+        the trace.
 
     Raises
     ------

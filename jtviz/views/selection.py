@@ -6,7 +6,7 @@ choice that the model does not have is refused with a sentence and changes nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,12 +14,14 @@ import anywidget
 import traitlets as t
 
 from jtviz.capture import Trace
+from jtviz.capture.part import is_int
 
 from .bundle import front_end
 
 SIDES = ("query", "key")
 
 Pins = dict[str, int | None]
+Marks = dict[str, list[int]]
 UNPINNED: Pins = {"query": None, "key": None}
 
 
@@ -53,7 +55,7 @@ def carry_pins(pinned: Pins, before: tuple[str, str], after: tuple[str, str]) ->
 
 
 class Selection(anywidget.AnyWidget):
-    """Stage, layer, heads and pinned tokens that the views of one trace show.
+    """Stage, layer, heads, pinned and marked tokens that the views of one trace show.
 
     Made by `selection_of`; it has no picture of its own.
     """
@@ -71,6 +73,9 @@ class Selection(anywidget.AnyWidget):
 
     pinned = t.Dict(UNPINNED).tag(sync=True, echo_update=False)
     """Index of the pinned token on each side, ``{"query": 3, "key": None}``."""
+
+    marked = t.Dict().tag(sync=True, echo_update=False)
+    """Indices of tokens that are marked, by side, ``{"encoder": [1, 2]}``: as many as one likes."""
 
     def __init__(self, trace: Trace) -> None:
         self._sides = {s: (trace.query_side(s), trace.key_side(s)) for s in trace.stages}
@@ -129,7 +134,28 @@ class Selection(anywidget.AnyWidget):
                 raise t.TraitError(msg)
         return {role: pinned.get(role) for role in SIDES}
 
-    @t.validate("stage", "layer", "heads", "pinned")
+    def _check_marked(self, marked: Mapping[str, Any] | None) -> Marks:
+        found: Marks = {}
+        for side, indices in (marked or {}).items():
+            if side not in self._lengths:
+                msg = f"There are no tokens {side!r} to mark; this trace has {str([*self._lengths])[1:-1]}."
+                raise t.TraitError(msg)
+            if isinstance(indices, str) or not isinstance(indices, Iterable):
+                msg = f"Marked are lists of token indices, {{{side!r}: [1, 2]}}, not {indices!r}."
+                raise t.TraitError(msg)
+            listed = list(indices)
+            for index in listed:
+                if not (is_int(index) and 0 <= index < self._lengths[side]):
+                    msg = (
+                        f"There is no {side} token {index!r} to mark; "
+                        f"choose from 0 to {self._lengths[side] - 1}."
+                    )
+                    raise t.TraitError(msg)
+            if listed:
+                found[side] = sorted({int(index) for index in listed})
+        return found
+
+    @t.validate("stage", "layer", "heads", "pinned", "marked")
     def _valid(self, proposal: dict[str, Any]) -> Any:
         return self.check(proposal["trait"].name, proposal["value"])
 

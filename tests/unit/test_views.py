@@ -37,6 +37,7 @@ def _fresh_selection(trace: Trace) -> Iterator[None]:
     selection_of(trace).set_trait("layer", 0)
     selection_of(trace).set_trait("heads", [0, 1, 2, 3])
     selection_of(trace).set_trait("pinned", {})
+    selection_of(trace).set_trait("marked", {})
 
 
 class Wire:
@@ -153,6 +154,22 @@ def test_views_of_one_trace_share_one_selection(trace: Trace) -> None:
     assert first.selection is second.selection
 
 
+def test_marked_tokens_are_those_of_every_view_whatever_the_stage(trace: Trace) -> None:
+    views: list[Any] = [
+        AttentionView(trace, marked={"encoder": (3, 1, 1)}),
+        PruningView(trace),
+        LayersPanels(trace, stage="decoder"),
+        jtviz.show_layers(trace=trace, marked={"encoder": [3, 1]}).panels,
+    ]
+    assert all(view.marked == {"encoder": [1, 3]} for view in views)
+    views[1].marked = {"encoder": [], "decoder": [2]}
+    assert all(view.marked == {"decoder": [2]} for view in views)
+    views[0].stage = "cross"
+    assert views[2].marked == {"decoder": [2]}
+    assert "marked={'decoder': [2]}" in repr(views[0])
+    assert views[0].to_dict()["marked"] == {"decoder": [2]}
+
+
 def test_the_same_sentence_in_two_cells_is_the_same_trace() -> None:
     translator = jtviz.demo.translator()
     first = jtviz.show_attention(translator, "I like to drink tea.")
@@ -221,6 +238,14 @@ def test_a_front_end_that_cannot_reach_the_selection_chooses_through_the_view(tr
         ("pinned", {"query": "tea"}, "There is no query token 'tea' in the encoder stage; choose from 0 to"),
         ("heads", 3, "expected a list, not the int 3"),
         ("pinned", {"row": 1}, "Pins have a 'query' and a 'key' side, not 'row'."),
+        ("marked", {"encoder": [0, 99]}, "There is no encoder token 99 to mark; choose from 0 to"),
+        ("marked", {"decoder": ["tea"]}, "There is no decoder token 'tea' to mark; choose from 0 to"),
+        ("marked", {"decoder": 1}, "Marked are lists of token indices, {'decoder': [1, 2]}, not 1."),
+        (
+            "marked",
+            {"query": [0]},
+            "There are no tokens 'query' to mark; this trace has 'encoder', 'decoder'.",
+        ),
     ],
 )
 def test_a_choice_that_is_not_there_is_refused_and_changes_nothing(

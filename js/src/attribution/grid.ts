@@ -1,8 +1,9 @@
 // Every token against everything explained: one column an output, one row a token that was read.
 
-import { signal } from "@preact/signals-core";
+import { signal, untracked } from "@preact/signals-core";
 import { colourAt, css, inkOn } from "../core/colour";
 import { h, onceAFrame, prepare, watch } from "../core/dom";
+import { marksOn } from "../core/token";
 import { digits } from "../parts/figures";
 import { choosePart, hover, isAt, type Scene, type Scores, togglePin } from "./scene";
 
@@ -31,7 +32,8 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
     if (abort.aborted) return;
     const parts = scene.parts.peek();
     const sides = scores.sides();
-    const font = getComputedStyle(canvas).fontFamily;
+    const { fontFamily: font } = getComputedStyle(canvas);
+    const accent = getComputedStyle(canvas).getPropertyValue("--accent");
     const ruler = prepare(canvas, 1, 1);
     ruler.font = `12px ${font}`;
     const longest = (names: readonly string[]): number =>
@@ -63,6 +65,9 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
     context.textBaseline = "middle";
     context.font = `12px ${font}`;
     const shown = hovered.peek();
+    const marks = new Map(
+      sides.map(({ name, axis }) => [name, untracked(() => marksOn(scene.selection, name, axis))]),
+    );
     rows.forEach(({ side, index, label, y: above }, at) => {
       const axis = sides.find(({ name }) => name === side)?.axis;
       const isIn = axis && isAt(scene, scene.selection.focus.peek(), side, axis, index);
@@ -71,6 +76,11 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
       context.textAlign = "right";
       context.fillText(fitted(context, label, left - 10), left - 6, above + cell.height / 2);
       context.globalAlpha = 1;
+      if (marks.get(side)?.has(index)) {
+        context.fillStyle = accent;
+        const long = Math.min(left - 10, context.measureText(label).width);
+        context.fillRect(left - 6 - long, above + cell.height - 3, long, 2);
+      }
       parts.forEach((__, part) => {
         const score = all[part]?.[side]?.[index] ?? 0;
         const colour = colourAt(ramp, max > 0 ? Math.round((255 * Math.abs(score)) / max) : 0, score);
@@ -117,6 +127,7 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
     scene.annotate.value;
     scene.unit.value;
     scene.selection.focus.value;
+    scene.selection.marked.value;
     hovered.value;
     again();
   });

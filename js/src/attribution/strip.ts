@@ -3,6 +3,7 @@
 import { colourAt, css, inkOn } from "../core/colour";
 import { h, set, watch } from "../core/dom";
 import { listenToPointing } from "../core/pointing";
+import { marksOn, showMark } from "../core/token";
 import { number } from "../core/words";
 import { hover, isAt, type Scene, type Scores, type Token, togglePin } from "./scene";
 
@@ -54,11 +55,13 @@ export function strip(scene: Scene, scores: Scores, side: string, abort: AbortSi
     scene.unit.value;
     const axis = scores.sides().find(({ name }) => name === side)?.axis;
     const { hovered, pinned } = scene.selection;
+    const marks = axis && marksOn(scene.selection, side, axis);
     buttons.forEach((button, i) => {
       const isPinned = axis !== undefined && isAt(scene, pinned.value, side, axis, i);
       const isHovered = axis !== undefined && isAt(scene, hovered.value, side, axis, i);
       set(button, "data-state", isPinned ? "pinned" : isHovered ? "hover" : "idle");
       set(button, "aria-pressed", isPinned);
+      showMark(button, marks?.has(i) ?? false);
     });
   });
   return h("div", { class: "block" }, title, flow);

@@ -3,15 +3,16 @@
 
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals-core";
 import { NOTHING, type Page } from "./page";
-import type { Choices, Meta, Model, Pins, Role, Stage } from "./types";
+import type { Choices, Marks, Meta, Model, Pins, Role, Stage } from "./types";
 
-const NAMES = ["stage", "layer", "heads", "pinned"] as const;
+const NAMES = ["stage", "layer", "heads", "pinned", "marked"] as const;
 
 export class Selection {
   readonly stage: Signal<string>;
   readonly layer: Signal<number>;
   readonly heads: Signal<number[]>;
   readonly pinned: Signal<Pins>;
+  readonly marked: Signal<Marks>;
   readonly hovered: Signal<Pins> = signal(NOTHING);
   /** What the reader attends to on each side: the hovered token, else the pinned one. */
   readonly focus: ReadonlySignal<Pins>;
@@ -32,6 +33,7 @@ export class Selection {
     this.layer = signal(model.get("layer"));
     this.heads = signal(model.get("heads"));
     this.pinned = signal(model.get("pinned"));
+    this.marked = signal(model.get("marked"));
     this.focus = computed(() => ({
       query: this.hovered.value.query ?? this.pinned.value.query,
       key: this.hovered.value.key ?? this.pinned.value.key,
@@ -48,6 +50,7 @@ export class Selection {
         this.layer.value = model.get("layer");
         this.heads.value = model.get("heads");
         this.pinned.value = model.get("pinned");
+        this.marked.value = model.get("marked");
       });
     };
     // Several traits change together; reading them one event later never sees half of a change.
@@ -75,6 +78,7 @@ export class Selection {
       if (changes.layer !== undefined) this.layer.value = changes.layer;
       if (changes.heads !== undefined) this.heads.value = changes.heads;
       if (changes.pinned !== undefined) this.pinned.value = changes.pinned;
+      if (changes.marked !== undefined) this.marked.value = changes.marked;
     });
   }
 
@@ -145,6 +149,21 @@ export class Selection {
     const { query, key } = this.pinned.peek();
     if (query === null && key === null) return false;
     this.choose({ pinned: NOTHING });
+    return true;
+  }
+
+  /** Mark these tokens of a side, and no others of it. */
+  mark(side: string, indices: readonly number[]): void {
+    const { [side]: _, ...marked } = this.marked.peek();
+    if (indices.length > 0) marked[side] = [...new Set(indices)].sort((a, b) => a - b);
+    this.choose({ marked });
+  }
+
+  /** Unpin; where nothing is pinned, unmark. Whether there was anything. */
+  letGo(): boolean {
+    if (this.unpin()) return true;
+    if (Object.keys(this.marked.peek()).length === 0) return false;
+    this.choose({ marked: {} });
     return true;
   }
 

@@ -1,5 +1,7 @@
 // A token of a side, in whichever part it has in the stage that is shown: query, key, or both.
 
+import type { Axis } from "./axis";
+import { set } from "./dom";
 import { NOTHING } from "./page";
 import type { Selection } from "./selection";
 import type { Pins, Role } from "./types";
@@ -31,6 +33,16 @@ export function pinToken(selection: Selection, { side, index }: Token, first: Ro
   const isOther = pinned[other] === index && (other === "query" ? query : key) === side;
   const role = isOther ? other : roleOf(selection, side, first);
   if (role) selection.togglePin(role, index);
+}
+
+/** The places of the marked tokens of a side: tokens, or words with them. */
+export const marksOn = (selection: Selection, side: string, axis: Pick<Axis, "at">): ReadonlySet<number> =>
+  new Set(selection.marked.value[side]?.map(axis.at));
+
+/** Show that a token is marked, or that it is not. */
+export function showMark(button: Element, isMarked: boolean): void {
+  set(button, "data-marked", isMarked ? "" : undefined);
+  set(button, "aria-description", isMarked ? "marked" : undefined);
 }
 
 /** The token of a side that these pins are on, in whichever part. */

@@ -9,6 +9,8 @@ export type Role = "query" | "key";
 export const ROLES: readonly Role[] = ["query", "key"];
 export type Mode = "links" | "matrix" | "text";
 export type Pins = { query: number | null; key: number | null };
+/** Indices of marked tokens, by side. */
+export type Marks = Record<string, number[]>;
 /** First token, and the one after the last. */
 export type Span = [number, number];
 
@@ -67,6 +69,7 @@ export interface Choices {
   layer: number;
   heads: number[];
   pinned: Pins;
+  marked: Marks;
 }
 
 export interface AttentionTraits extends Choices, Settings, SwitchingTraits {

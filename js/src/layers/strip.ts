@@ -5,13 +5,15 @@ import { signal } from "@preact/signals-core";
 import { css, inkOn, type Rgb } from "../core/colour";
 import { h, set, watch } from "../core/dom";
 import { listenToPointing } from "../core/pointing";
-import { hoverToken, pinToken, tokenOn } from "../core/token";
+import { hoverToken, marksOn, pinToken, showMark, tokenOn } from "../core/token";
 import { thousands } from "../core/words";
 import { press } from "../parts/controls";
 import { type Scene, tokensOf } from "./scene";
 
 /** Tokens shown at once, at most. */
 const WINDOW = 400;
+/** Every token has a button of its own. */
+const EACH = { at: (index: number): number => index };
 
 export interface Shade {
   colour?: Rgb;
@@ -79,9 +81,11 @@ export function strip(scene: Scene, shade: (index: number) => Shade, abort: Abor
     start.value;
     const pinned = tokenOn(selection, selection.pinned.value, side.value, "query");
     const hovered = tokenOn(selection, selection.hovered.value, side.value, "query");
+    const marks = marksOn(selection, side.value, EACH);
     for (const [index, button] of buttons) {
       set(button, "data-state", index === pinned ? "pinned" : index === hovered ? "hover" : "idle");
       set(button, "aria-pressed", index === pinned);
+      showMark(button, marks.has(index));
     }
   });
   const of = (event: Event): number | null => {

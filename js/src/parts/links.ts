@@ -1,9 +1,10 @@
 // Query tokens on the left, key tokens on the right, and curves between them (see curves.ts).
 // Required: of a long text only the tokens in sight have nodes; the keys can be moved against the queries.
 
-import { computed, signal } from "@preact/signals-core";
+import { computed, signal, untracked } from "@preact/signals-core";
 import { h, onceAFrame, watch } from "../core/dom";
 import { count, shadeOf, tableOf } from "../core/scale";
+import { marksOn } from "../core/token";
 import { ROLES, type Role } from "../core/types";
 import { number, thousands, weightInWords } from "../core/words";
 import { type Curve, FAINTEST, MOST, paintCurves, strongestInFocus, strongestInView } from "./curves";
@@ -16,6 +17,8 @@ const TALLEST = 528;
 /** Up to this many tokens all have nodes; of more, those in sight and a few around them. */
 const MANY = 160;
 const AROUND = 8;
+/** What is left of the opacity of a curve that steps back. */
+const BACK = 0.15;
 
 export const links: Picture = (scene, abort) => {
   const columns = {
@@ -126,6 +129,15 @@ export const links: Picture = (scene, abort) => {
       const full = per === "row" ? (most.get(query) ?? max) : max;
       return isPlain ? Math.abs(weight) : shadeOf(table, weight, full) / 255;
     };
+    const marks = ROLES.map((role) =>
+      untracked(() => marksOn(scene.selection, shown.stage[role], shown[role])),
+    );
+    const areMarked = !isFocused && marks.some(({ size }) => size > 0);
+    /** With tokens marked and none in focus, the curves of others step back. */
+    const drawn = (curve: Curve): number =>
+      !areMarked || marks[0]?.has(curve.query) || marks[1]?.has(curve.key)
+        ? opacity(curve)
+        : BACK * opacity(curve);
     const place = {
       width,
       height,
@@ -136,7 +148,7 @@ export const links: Picture = (scene, abort) => {
     };
     const hues = shown.members.map((member) => hueOf(member, shown.place.layer));
     const visible = curves.filter((curve) => opacity(curve) >= FAINTEST);
-    stop = paintCurves(canvas, visible, hues, scene.theme.peek().dark, opacity, place);
+    stop = paintCurves(canvas, visible, hues, scene.theme.peek().dark, drawn, place);
     const isEmpty = visible.length === 0 && hues.length > 0 && !scene.tiles.waiting.peek();
     const what = isFocused ? "of the token in focus" : "in view";
     const some =
@@ -168,7 +180,7 @@ export const links: Picture = (scene, abort) => {
     // Of about one length, so that pointing at a token does not change the height of the view.
     const words = isFocused
       ? `opacity is the ${full} of a head; tokens are shaded by the ${shown.chosen.combine} of the heads`
-      : `one curve a head and pair of tokens; opacity is the ${full}`;
+      : `one curve a head and pair of tokens; opacity is the ${full}${areMarked ? "; those of marked tokens stand out" : ""}`;
     explain(scene, words + filtered + some + window, null);
   };
   const again = onceAFrame(() => !abort.aborted && draw());
@@ -189,6 +201,7 @@ export const links: Picture = (scene, abort) => {
     scene.theme.value;
     scene.shown.value;
     scene.selection.focus.value;
+    scene.selection.marked.value;
     shift.value;
     top.value;
     again();

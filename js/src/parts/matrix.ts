@@ -1,12 +1,13 @@
 // The heat map of what is shown: queries down, keys across, from a few tokens to 131,072.
 // Required: it always says what part it shows; a frame draws only what is here.
 
-import { computed, signal } from "@preact/signals-core";
+import { computed, signal, untracked } from "@preact/signals-core";
 import { css } from "../core/colour";
 import { h, onceAFrame, prepare, watch } from "../core/dom";
 import { centre, type Grid, inside, levelOf, sight, type Window, whole, zoom } from "../core/grid";
 import { blindPatches, type Colouring, paint, patchesOf, strongestIn, tableFor } from "../core/paint";
-import type { Pins, Role } from "../core/types";
+import { marksOn } from "../core/token";
+import { type Pins, ROLES, type Role } from "../core/types";
 import { headsInWords, thousands, weightInWords } from "../core/words";
 import { ROOM, write } from "./figures";
 import { minimap } from "./minimap";
@@ -97,6 +98,7 @@ export const matrix: Picture = (scene, abort) => {
     scene.shown.value;
     scene.selection.focus.value;
     scene.selection.pinned.value;
+    scene.selection.marked.value;
     again();
   });
   listen(scene, canvas, { grid: () => grid.peek(), window: () => window.peek(), move, zoomBy }, abort);
@@ -378,6 +380,16 @@ function outline(scene: Scene, context: CanvasRenderingContext2D, grid: Grid, { 
     if (role === "query") context.strokeRect(0.5, at, grid.width - 1, size - 1);
     else context.strokeRect(at, 0.5, size - 1, grid.height - 1);
   };
+  // Ticks of marked tokens, also of those whose names have no room.
+  context.fillStyle = getComputedStyle(scene.root).getPropertyValue("--accent");
+  for (const role of ROLES) {
+    const axis = scene.shown.peek()[role];
+    for (const index of untracked(() => marksOn(scene.selection, scene.shown.peek().stage[role], axis))) {
+      const at = (index - (role === "query" ? y : x)) * cell;
+      if (role === "query") context.fillRect(0, at, 3, Math.max(1, cell));
+      else context.fillRect(at, 0, Math.max(1, cell), 3);
+    }
+  }
   for (const [pins, alpha] of [
     [pinned.peek(), 0.9],
     [hovered.peek(), 0.55],

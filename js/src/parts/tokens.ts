@@ -1,9 +1,11 @@
 // One token (or word) as a button: hover lights it, a click pins it, its name is its text.
 // Required: the same state for the same token wherever it is drawn; only tokens in sight have buttons.
 
+import { untracked } from "@preact/signals-core";
 import { h, set, watch } from "../core/dom";
 import { listenToPointing } from "../core/pointing";
 import type { Selection } from "../core/selection";
+import { marksOn, showMark } from "../core/token";
 import type { Role } from "../core/types";
 import { placed, rowLabels, type Scene } from "./picture";
 
@@ -30,6 +32,7 @@ export class TokenList {
       scene.shown.value;
       scene.selection.pinned.value;
       scene.selection.hovered.value;
+      scene.selection.marked.value;
       scene.found.value;
       this.update();
     });
@@ -89,9 +92,11 @@ export class TokenList {
     const hovered = placed(this.scene, selection.hovered.peek())[this.role];
     const { stage, [this.role]: axis } = this.scene.shown.peek();
     const hit = found.peek();
+    const marks = untracked(() => marksOn(selection, stage[this.role], axis));
     for (const [index, button] of this.buttons) {
       set(button, "data-state", index === pinned ? "pinned" : index === hovered ? "hover" : "idle");
       set(button, "aria-pressed", index === pinned);
+      showMark(button, marks.has(index));
       const isHit =
         hit?.side === stage[this.role] && axis.first(index) < hit.stop && axis.first(index + 1) > hit.start;
       set(button, "data-found", isHit ? "" : undefined);

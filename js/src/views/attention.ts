@@ -215,7 +215,7 @@ function followPins(scene: Scene, gone: AbortSignal): void {
   });
 }
 
-/** Left and right walk the layers, up and down the heads, Escape unpins. */
+/** Left and right walk the layers, up and down the heads, Escape unpins and unmarks. */
 function listenToKeys(root: HTMLElement, selection: Selection, abort: AbortSignal): void {
   // What returns false did nothing, and leaves the key to the notebook.
   const actions: Record<string, () => unknown> = {
@@ -223,7 +223,7 @@ function listenToKeys(root: HTMLElement, selection: Selection, abort: AbortSigna
     ArrowRight: () => selection.toLayer(selection.layer.peek() + 1),
     ArrowUp: () => selection.walkHeads(-1),
     ArrowDown: () => selection.walkHeads(1),
-    Escape: () => selection.unpin(),
+    Escape: () => selection.letGo(),
   };
   root.addEventListener(
     "keydown",

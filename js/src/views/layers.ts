@@ -140,7 +140,7 @@ function listenToKeys(root: HTMLElement, scene: Scene, gone: AbortSignal): void 
       if (target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (step !== undefined) scene.toLayer(scene.layer.peek() + step);
-      else if (event.key !== "Escape" || !scene.selection.unpin()) return;
+      else if (event.key !== "Escape" || !scene.selection.letGo()) return;
       event.preventDefault();
     },
     { signal: gone },
