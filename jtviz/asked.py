@@ -75,5 +75,7 @@ def _drawn_by(module: str, function: str) -> Callable[[Any], Any]:
 
 
 # Analyses know no views; what they return is loaded when it is asked for.
+Drawn.DRAWN["Cka"] = _drawn_by(".views.cka", "cka_view")
 Drawn.DRAWN["HeadImportance"] = _drawn_by(".views.importance", "importance_view")
 Drawn.DRAWN["PruningCurve"] = _drawn_by(".views.pruning_curve", "curve_view")
+Drawn.DRAWN["Probes"] = _drawn_by(".views.probes", "probes_view")

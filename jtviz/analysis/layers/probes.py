@@ -18,6 +18,7 @@ from jtviz.capture.part import Index, chosen, is_int, positions
 from jtviz.capture.structure import is_encoder_decoder
 
 from ..attribution.progress import Progress
+from ..drawn import Drawn
 from .extra import learn
 from .fitting import clustered_error, out_of_fold
 from .labelled import MOST, Labels, Units, units_of
@@ -30,8 +31,8 @@ Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
-class Probes:
-    """What a linear probe reads off each layer. Made by `probe`.
+class Probes(Drawn):
+    """What a linear probe reads off each layer. Made by `probe`; last in a cell it is a chart.
 
     Accuracies are shares of units (tokens or texts) that a probe got right which was not trained on their
     text. Standard errors take the units of one text as one draw; they leave out how probes vary with the

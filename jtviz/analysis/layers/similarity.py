@@ -17,6 +17,7 @@ from torch import Tensor
 from jtviz.capture import JtvizError, OutOfRangeError, Trace
 from jtviz.capture.part import Index, chosen, is_int, positions
 
+from ..drawn import Drawn
 from .sums import Sums
 from .texts import side_of
 
@@ -102,8 +103,8 @@ def similarity(trace: Trace, side: str | None = None, layer: int = -1) -> Simila
 
 
 @dataclass(frozen=True, eq=False)
-class Cka:
-    """Linear CKA between layers. Made by `cka`.
+class Cka(Drawn):
+    """Linear CKA between layers. Made by `cka`; last in a cell it is a chart.
 
     Attributes
     ----------
@@ -113,12 +114,30 @@ class Cka:
         The layers (as in `Trace.hidden`) of the first model, and of the first or the other.
     tokens : int
         Over how many tokens.
+    widths : (int, int)
+        Dimensions of the stream of the first model, and of the first or the other.
+    models : int
+        Whether layers of one model were compared, or of two.
     """
 
     values: Tensor = field(repr=False)
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     tokens: int
+    widths: tuple[int, int]
+    models: int = 1
+
+    @property
+    def chance(self) -> float:
+        """What layers that have nothing to do with each other would have, over so many tokens.
+
+        Of *n* tokens whose vectors are independent Gaussian noise, in *p* and *q* dimensions, linear CKA
+        is about ``1 / sqrt((1 + (n - 1) / p) * (1 + (n - 1) / q))``, however unrelated the two are: near 1
+        with fewer tokens than dimensions. Layers that use few of their dimensions have less.
+        """
+        free = self.tokens - 1
+        first, second = (1 + free / width for width in self.widths)
+        return float((first * second) ** -0.5)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the values as a table, a row for each layer of the first model."""
@@ -179,12 +198,14 @@ def cka(
     sums: Sums | None = None
     rows: tuple[int, ...] = ()
     columns: tuple[int, ...] = ()
+    widths = (0, 0)
     if other is None:
         for trace in _traces(first):
             own, rows = _vectors(trace, side, layers)
             sums = Sums() if sums is None else sums
             sums.add(own)
-        return _result(sums, rows, rows, len(rows))
+            widths = (own[0].shape[1], own[0].shape[1])
+        return _result(sums, rows, rows, widths)
     second = [other] if isinstance(other, Trace) else other
     if first is second and not isinstance(first, Sequence):
         raise JtvizError("one iterator cannot be read twice: leave other= out, or call read again.")
@@ -202,9 +223,10 @@ def cka(
             )
         sums = Sums() if sums is None else sums
         sums.add([*own, *others])
+        widths = (own[0].shape[1], others[0].shape[1])
     if next(both, None) is not None:
         raise JtvizError("the two have read differently many texts: give the same ones to both.")
-    return _result(sums, rows, columns, len(rows))
+    return _result(sums, rows, columns, widths)
 
 
 def _traces(given: Iterable[Trace]) -> Iterable[Trace]:
@@ -225,12 +247,15 @@ def _vectors(trace: Trace, side: str | None, layers: Any) -> tuple[list[Tensor],
     return [hidden[i] for i in wanted], tuple(wanted)
 
 
-def _result(sums: Sums | None, rows: tuple[int, ...], columns: tuple[int, ...], split: int) -> Cka:
+def _result(
+    sums: Sums | None, rows: tuple[int, ...], columns: tuple[int, ...], widths: tuple[int, int]
+) -> Cka:
     if sums is None or sums.tokens < 2:
         raise JtvizError("layers are compared over at least two tokens: give more text.")
-    values = sums.alignment()
-    is_one = len(values) == split
-    return Cka(values if is_one else values[:split, split:], rows, columns, sums.tokens)
+    values, split = sums.alignment(), len(rows)
+    if len(values) == split:
+        return Cka(values, rows, columns, sums.tokens, widths)
+    return Cka(values[:split, split:], rows, columns, sums.tokens, widths, models=2)
 
 
 __all__ = ["Cka", "Similarity", "cka", "similarity"]
