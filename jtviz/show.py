@@ -321,6 +321,7 @@ def show_layers(
     trace: Trace | None = None,
     tab: str | None = None,
     hidden_layer: int | None = None,
+    texts: Any = None,
     **settings: Any,
 ) -> LayersView:
     """Show what each layer of a model knows: its features, trajectories, similarities, lenses and neurons.
@@ -341,6 +342,8 @@ def show_layers(
         Which tab is open first.
     hidden_layer : int, optional
         Which layer of `Trace.hidden` is shown first.
+    texts : list of str, or data frame, optional
+        A data set in which the tokens are looked for that set a feed-forward unit off.
     **settings
         Traits of the panels, and ``stage``, ``layer``, ``heads``, ``pinned`` and ``marked``.
 
@@ -371,7 +374,7 @@ def show_layers(
     refuse_other("tab", tab, tuple(TABS))
     given = {"target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens}
     trace = traced("show_layers", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
-    return LayersView(LayersPanels(trace, tab=tab, hidden_layer=hidden_layer, **settings))
+    return LayersView(LayersPanels(trace, tab=tab, hidden_layer=hidden_layer, texts=texts, **settings))
 
 
 @overload

@@ -33,7 +33,7 @@ TABS = {
     "direct": "Direct logits",
 }
 
-OPTIONS = ("order", "compared", "through", "lens_colour", "components", "detail")
+OPTIONS = ("order", "compared", "through", "lens_colour", "neurons", "unit", "components", "detail")
 """Traits of the panels that can be given when the view is made."""
 
 
@@ -50,6 +50,8 @@ class LayersPanels(FeaturesPanel, SimilarityPanel, LensPanel, NeuronsPanel, Dire
         Which layer of `Trace.hidden` is shown first; what ``layer`` returned, if left out.
     title : str
         What was asked, in words.
+    texts : list of str, or data frame, optional
+        The data set in which tokens are looked for that set a unit off.
     **choices
         Those of `OPTIONS`, and initial ``stage``, ``layer``, ``heads``, ``pinned`` and ``marked``, shared
         with every other view of the trace.
@@ -93,9 +95,11 @@ class LayersPanels(FeaturesPanel, SimilarityPanel, LensPanel, NeuronsPanel, Dire
         tab: str | None = None,
         hidden_layer: int | None = None,
         title: str = "",
+        texts: Any = None,
         **choices: Any,
     ) -> None:
         self._begin_panels()
+        self._begin_neurons(texts)
         options = {name: choices.pop(name) for name in OPTIONS if name in choices}
         self._depth = {side: len(trace.hidden(side)) for side in trace.tokens}
         lacks = _lacks(trace)
@@ -111,6 +115,7 @@ class LayersPanels(FeaturesPanel, SimilarityPanel, LensPanel, NeuronsPanel, Dire
         self._begin(trace, choices, traits)
         self.observe(self._to_layer, "hidden_layer")
         self.observe(self._from_layer, ("layer", "stage"))
+        self.observe(self._forget_unit, ("hidden_layer", "stage"))
         self.on_msg(self._on_message)
 
     @t.validate("hidden_layer")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import jtviz
 from jtviz.analysis import activations, factorise, read, strongest_tokens, strongest_units
-from jtviz.analysis.layers import neurons
+from jtviz.analysis.layers import factors
 from jtviz.capture import JtvizError, OutOfRangeError, hook
 from jtviz.capture.memory import fingerprint
 from tests.unit.planted import Planted, tokenizer
@@ -147,7 +147,7 @@ def test_what_is_not_there_is_answered_with_what_is() -> None:
 
 
 def test_activations_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neurons, "LIMIT", 100)
+    monkeypatch.setattr(factors, "LIMIT", 100)
     with pytest.raises(JtvizError, match="take more than"):
         factorise(jtviz.demo.translator().trace(TEXTS[0]), "encoder")
 

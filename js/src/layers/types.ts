@@ -48,6 +48,10 @@ export interface LensTraits {
 }
 
 export interface NeuronsTraits {
+  /** Single units, or patterns that they make together. */
+  neurons: "units" | "patterns";
+  /** The unit that is looked at; null where it is the strongest of the token in focus. */
+  unit: number | null;
   /** How many patterns activations are factorised into. */
   components: number;
 }

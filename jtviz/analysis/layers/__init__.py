@@ -2,23 +2,16 @@
 
 from .contributions import Contributions, contributions
 from .direct import DirectLogit, direct_logit_attribution
+from .factors import factorise
 from .features import Features, Massive, Outlier, features
 from .lens import LogitLens, logit_lens
-from .neurons import (
-    Factors,
-    StrongestTokens,
-    StrongestUnits,
-    StrongToken,
-    activations,
-    factorise,
-    strongest_tokens,
-    strongest_units,
-)
+from .neurons import activations, strongest_by_unit, strongest_tokens, strongest_units
 from .probes import Probes, probe
 from .similarity import Cka, Similarity, cka, similarity
 from .texts import read
 from .trajectories import Trajectories, trajectories
 from .tuned import TunedLens, tuned_lens
+from .units import Factors, StrongestByUnit, StrongestTokens, StrongestUnits, StrongToken
 
 __all__ = [
     "Cka",
@@ -32,6 +25,7 @@ __all__ = [
     "Probes",
     "Similarity",
     "StrongToken",
+    "StrongestByUnit",
     "StrongestTokens",
     "StrongestUnits",
     "Trajectories",
@@ -46,6 +40,7 @@ __all__ = [
     "probe",
     "read",
     "similarity",
+    "strongest_by_unit",
     "strongest_tokens",
     "strongest_units",
     "trajectories",
