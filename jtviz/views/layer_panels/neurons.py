@@ -27,7 +27,7 @@ from .panel import Answer, Message, Panel
 UNITS = 12
 """Strongest units that are listed."""
 
-FOUND = 20
+FOUND = 12
 """Strongest tokens of a unit that are listed."""
 
 SECONDS = 2.0
@@ -68,7 +68,7 @@ class NeuronsPanel(Panel):
 
     @property
     def strongest_units(self) -> StrongestUnits:
-        """The units that the pinned token, or the last one, sets off most in the layer that is shown."""
+        """The units that the pinned token, or the last that is text, sets off most in the layer shown."""
         return self._strongest_units(self._place, self._focus)
 
     @property
@@ -111,7 +111,11 @@ class NeuronsPanel(Panel):
         queries, keys = self.pinned["query"], self.pinned["key"]
         if queries is None and self.trace.key_side(self.stage) == self.side:
             queries = keys
-        return len(self.trace.tokens[self.side]) - 1 if queries is None else int(queries)
+        if queries is not None:
+            return int(queries)
+        special = self.trace.tokens[self.side].special
+        text = (i for i in reversed(range(1, len(special))) if not special[i])
+        return next(text, len(special) - 1)
 
     def _table(self, place: Place) -> Tensor:
         """Return the activations of a layer, ``[tokens, units]``."""
@@ -200,7 +204,8 @@ class NeuronsPanel(Panel):
         except TakesLongError as error:
             return {"texts": texts, "seconds": error.seconds, "rows": [], "n": 0}, []
         tokens = found.of(unit)
-        rows = [[one.value, one.text, one.token, one.label, *one.around()] for one in tokens.tokens]
+        set_off = [one for one in tokens.tokens if one.value != 0]
+        rows = [[one.value, one.text, one.token, one.label, *one.around()] for one in set_off]
         return {"texts": texts, "rows": rows, "n": tokens.n, "seconds": 0}, []
 
     def _answer_factors(self, message: Message) -> Answer:
