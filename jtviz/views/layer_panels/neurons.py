@@ -7,8 +7,8 @@ read once for all units of a layer, and only when that is quick or was asked for
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Collection
+from time import perf_counter
 from typing import Any
 
 import traitlets as t
@@ -154,13 +154,13 @@ class NeuronsPanel(Panel):
         if self.trace.reading is None:
             raise JtvizError("this trace came without its model: trace the text again.")
         model = hook(self.trace.reading.model, self.trace.reading.tokenizer)
-        begin, said, count, done = time.perf_counter(), 0.0, len(self._texts), 0
+        begin, said, count, done = perf_counter(), 0.0, len(self._texts), 0
         traces = read(model, self._texts, side, progress=False)
         with self._doing(f"reading {_count(count, 'text')} for the units of layer {layer} of the {side}"):
             try:
                 for done, trace in enumerate(traces, 1):
                     best.add(trace.tokens[side], activations(trace, side, layer))
-                    now = time.perf_counter() - begin
+                    now = perf_counter() - begin
                     if done == 1 and now * count > limit:
                         raise TakesLongError(now * count)
                     if now - said > 0.1:
