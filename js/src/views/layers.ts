@@ -16,6 +16,7 @@ import { direct } from "../layers/direct";
 import { features } from "../layers/features";
 import { lens } from "../layers/lens";
 import { neurons } from "../layers/neurons";
+import neuronsStyles from "../layers/neurons.css";
 import { Questions } from "../layers/questions";
 import { layerName, type Panel, type Scene } from "../layers/scene";
 import { similarity } from "../layers/similarity";
@@ -34,7 +35,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const { choices, page } = await reachSelection(traits, host);
   if (gone.aborted) return;
   const selection = new Selection(meta, choices, page, gone);
-  const { root, width } = openRoot(el, "jtviz layers", baseStyles + styles, gone);
+  const { root, width } = openRoot(el, "jtviz layers", baseStyles + styles + neuronsStyles, gone);
   const theme = watchTheme(root, gone);
   const hidden = synced(traits, "hidden_layer", gone);
   const side = computed(() => selection.current.value.query);

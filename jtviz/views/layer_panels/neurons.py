@@ -7,8 +7,8 @@ read once for all units of a layer, and only when that is quick or was asked for
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Collection
+from time import perf_counter
 from typing import Any
 
 import traitlets as t
@@ -27,7 +27,7 @@ from .panel import Answer, Message, Panel
 UNITS = 12
 """Strongest units that are listed."""
 
-FOUND = 20
+FOUND = 12
 """Strongest tokens of a unit that are listed."""
 
 SECONDS = 2.0
@@ -68,7 +68,7 @@ class NeuronsPanel(Panel):
 
     @property
     def strongest_units(self) -> StrongestUnits:
-        """The units that the pinned token, or the last one, sets off most in the layer that is shown."""
+        """The units that the pinned token, or the last that is text, sets off most in the layer shown."""
         return self._strongest_units(self._place, self._focus)
 
     @property
@@ -111,7 +111,11 @@ class NeuronsPanel(Panel):
         queries, keys = self.pinned["query"], self.pinned["key"]
         if queries is None and self.trace.key_side(self.stage) == self.side:
             queries = keys
-        return len(self.trace.tokens[self.side]) - 1 if queries is None else int(queries)
+        if queries is not None:
+            return int(queries)
+        special = self.trace.tokens[self.side].special
+        text = (i for i in reversed(range(1, len(special))) if not special[i])
+        return next(text, len(special) - 1)
 
     def _table(self, place: Place) -> Tensor:
         """Return the activations of a layer, ``[tokens, units]``."""
@@ -150,13 +154,13 @@ class NeuronsPanel(Panel):
         if self.trace.reading is None:
             raise JtvizError("this trace came without its model: trace the text again.")
         model = hook(self.trace.reading.model, self.trace.reading.tokenizer)
-        begin, said, count, done = time.perf_counter(), 0.0, len(self._texts), 0
+        begin, said, count, done = perf_counter(), 0.0, len(self._texts), 0
         traces = read(model, self._texts, side, progress=False)
         with self._doing(f"reading {_count(count, 'text')} for the units of layer {layer} of the {side}"):
             try:
                 for done, trace in enumerate(traces, 1):
                     best.add(trace.tokens[side], activations(trace, side, layer))
-                    now = time.perf_counter() - begin
+                    now = perf_counter() - begin
                     if done == 1 and now * count > limit:
                         raise TakesLongError(now * count)
                     if now - said > 0.1:
@@ -200,7 +204,8 @@ class NeuronsPanel(Panel):
         except TakesLongError as error:
             return {"texts": texts, "seconds": error.seconds, "rows": [], "n": 0}, []
         tokens = found.of(unit)
-        rows = [[one.value, one.text, one.token, one.label, *one.around()] for one in tokens.tokens]
+        set_off = [one for one in tokens.tokens if one.value != 0]
+        rows = [[one.value, one.text, one.token, one.label, *one.around()] for one in set_off]
         return {"texts": texts, "rows": rows, "n": tokens.n, "seconds": 0}, []
 
     def _answer_factors(self, message: Message) -> Answer:
