@@ -8,7 +8,7 @@
 //     name: () => "Cosine similarity: tokens down, tokens across",
 //     rows: { count: () => n, label: (i) => text[i], hovered: () => focusedRow, pinned: () => pinnedRow },
 //     columns: { ...the same },
-//     question: (part) => ({ op: "similar", side, layer, ...part }),   // answered by blocks.asked_block
+//     question: (part) => ({ op, side, layer, ...part }),   // answered by asked_block of jtviz/views/blocks.py
 //     limit: () => 1,
 //     legend: () => "cosine similarity",
 //     say: ({ row, column, value }) => `${text[row]} and ${text[column]}: ${value}`,
