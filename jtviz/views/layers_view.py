@@ -5,6 +5,7 @@ Required: panels and charts show the same, at every moment; a chart is made when
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
@@ -14,6 +15,10 @@ from jtviz.capture import Trace
 from .closing import close_all
 from .keep import with_image
 from .layers import LayersPanels
+from .paths import Paths
+
+CHARTS: dict[str, Callable[[LayersPanels], Any]] = {"trajectories": Paths}
+"""What each tab has below it: an object with a ``figure``, ``words`` and ``close``."""
 
 
 class LayersView(ipywidgets.VBox):  # type: ignore[misc]
@@ -56,7 +61,11 @@ class LayersView(ipywidgets.VBox):  # type: ignore[misc]
 
     def _draw(self, _: Any = None) -> None:
         """Put the charts of the open tab below the panels."""
-        self.children = (self.panels,)
+        make = CHARTS.get(self.panels.tab)
+        chart = self._charts.get(self.panels.tab)
+        if make and chart is None:
+            chart = self._charts[self.panels.tab] = make(self.panels)
+        self.children = (self.panels, *((chart.figure, chart.words) if chart else ()))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Add a picture, for whatever shows a notebook without its widgets."""
@@ -68,6 +77,7 @@ class LayersView(ipywidgets.VBox):  # type: ignore[misc]
             self.panels.unobserve(self._draw, "tab")
             for chart in self._charts.values():
                 chart.close()
+                close_all(chart.figure, chart.words)
             self.panels.close()
-            close_all(*self.children[1:], self.layout)
+            close_all(self.layout)
         super().close()
