@@ -16,8 +16,9 @@ from .closing import close_all
 from .keep import with_image
 from .layers import LayersPanels
 from .norms import Norms
+from .paths import Paths
 
-CHARTS: dict[str, Callable[[LayersPanels], Any]] = {"features": Norms}
+CHARTS: dict[str, Callable[[LayersPanels], Any]] = {"features": Norms, "trajectories": Paths}
 """What each tab has below it: an object with a ``figure``, ``words`` and ``close``."""
 
 
