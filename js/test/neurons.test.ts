@@ -185,7 +185,7 @@ describe("patterns", () => {
     model.set("neurons", "patterns");
     await answer(
       "factors",
-      () => ({ units: [[5, 6], [8]], error: 0.234, converged: false, steps: 200 }),
+      () => ({ units: [[5, 6], [8]], left_out: 0.234, converged: false, steps: 200 }),
       bytes(1, 0.5, 0, 0, 0.75, 1),
     );
   });

@@ -210,7 +210,7 @@ def test_patterns_are_those_of_the_analysis_and_no_more_than_there_are_tokens() 
     found = factorise(panels.trace, "encoder", 1, 4, steps=neurons.STEPS)
     weights = torch.frombuffer(bytearray(buffer), dtype=torch.float32).view(4, -1).T
     assert torch.equal(weights, found.weights[0])
-    assert (reply["error"], reply["converged"]) == (found.error, found.converged)
+    assert (reply["left_out"], reply["converged"]) == (found.error, found.converged)
     for units, pattern in zip(reply["units"], found.components, strict=True):
         assert units == np.argsort(-pattern.numpy(), kind="stable")[:3].tolist()
     length = len(panels.trace.tokens["encoder"])

@@ -20,7 +20,7 @@ interface Factors {
   /** The strongest units of each pattern. */
   units: number[][];
   /** What is left out, 0 to 1. */
-  error: number;
+  left_out: number;
   converged: boolean;
   steps: number;
 }
@@ -195,13 +195,13 @@ export function patterns(scene: Scene, place: ReadonlySignal<Place>, abort: Abor
   return [line, strip(scene, shade, abort), status, head, rows, about];
 }
 
-function inWords({ error, converged, steps, units }: Factors): string {
+function inWords({ left_out, converged, steps, units }: Factors): string {
   const which = units.length === 1 ? "this pattern leaves" : `these ${units.length} patterns leave`;
   const late = converged
     ? ""
     : ` The solver had not arrived after ${steps} steps: take the patterns as rough.`;
   return (
-    `Activations are taken apart by non-negative matrix factorisation; ${which} out ${percent(error)} of ` +
+    `Activations are taken apart by non-negative matrix factorisation; ${which} out ${percent(left_out)} of ` +
     `them. Negative activations count as zero; special tokens, in italics, are included.${late}`
   );
 }

@@ -231,7 +231,7 @@ class NeuronsPanel(Panel):
         components = self._number(message, "components", 17) or 1
         found = self._factors(place, components)
         units = found.components.argsort(dim=1, descending=True, stable=True)[:, :3].tolist()
-        reply = {"units": units, "error": found.error, "converged": found.converged, "steps": STEPS}
+        reply = {"units": units, "left_out": found.error, "converged": found.converged, "steps": STEPS}
         return reply, [found.weights[0].T.contiguous().numpy().tobytes()]
 
 
