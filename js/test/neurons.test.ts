@@ -154,6 +154,11 @@ describe("units", () => {
     expect(scene.selection.pinned.value.query).toBe(1);
   });
 
+  test("that nothing sets off say so", async () => {
+    await answer("strongest", () => ({ texts: 3, seconds: 0, rows: [], n: 22 }));
+    expect(node.textContent).toContain("nothing sets it off: it is nought at all 22 tokens, without special");
+  });
+
   test("are looked for in many texts when a button is pressed, once for all units", async () => {
     await answer("strongest", () => ({ texts: 300, seconds: 130, rows: [], n: 0 }));
     const button = [...node.querySelectorAll<HTMLElement>(".press")].find((one) => !one.hidden);

@@ -58,8 +58,9 @@ export function tokensOfUnit(
     search.hidden = seconds === 0 || asked.isWaiting.value;
     search.textContent = `search ${thousands(texts)} texts (about ${lasting(seconds)})`;
     const of = texts ? `${thousands(texts)} texts` : `this text; ${WITHOUT}`;
+    const scope = all.length > 0 ? "of" : "nothing sets it off: it is nought at all";
     about.textContent =
-      here && seconds === 0 ? `of ${thousands(n)} tokens, without special ones, in ${of}` : "";
+      here && seconds === 0 ? `${scope} ${thousands(n)} tokens, without special ones, in ${of}` : "";
     const most = largest(all.map(([value]) => value));
     rows.replaceChildren(
       ...all.map(([value, text, at, label, before, after]) => {
