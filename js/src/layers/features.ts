@@ -244,5 +244,12 @@ function flags(scene: Scene, map: Heatmap<FeaturesReply>, flagged: Flagged, abor
         ),
     );
   });
-  return h("div", { class: "flagged", role: "group", "aria-label": "What stands out" }, outliers, massive);
+  const node = h(
+    "div",
+    { class: "flagged", role: "group", "aria-label": "What stands out" },
+    outliers,
+    massive,
+  );
+  watch(abort, () => node.classList.toggle("idle", !map.isCurrent.value));
+  return node;
 }

@@ -239,16 +239,19 @@ def features(trace: Trace, side: str | None = None) -> Features:
         side=side,
         norms=torch.linalg.vector_norm(hidden, dim=-1),
         added=torch.linalg.vector_norm(hidden.diff(dim=0), dim=-1),
-        variance=hidden.var(1, correction=0),
+        # Several times faster than `var` along this axis.
+        variance=torch.linalg.vector_norm(hidden - hidden.mean(1, keepdim=True), dim=1).square()
+        / hidden.shape[1],
         hidden=hidden,
     )
 
 
 def _flags(hidden: Tensor, layer: int) -> tuple[tuple[Massive, ...], tuple[Outlier, ...]]:
     size = hidden.abs()
-    median = float(size.median())
     massive = []
-    for token, dimension in torch.nonzero((size >= MASSIVE) & (size >= ABOVE * median)).tolist():
+    is_large = size >= MASSIVE
+    median = float(size.median()) if is_large.any() else 0.0
+    for token, dimension in torch.nonzero(is_large & (size >= ABOVE * median)).tolist():
         value = float(hidden[token, dimension])
         massive.append(Massive(layer, token, dimension, value, abs(value) / median if median else torch.inf))
     least = max(OUTLIER, SIGMAS * float(hidden.std(correction=0)))
