@@ -33,7 +33,17 @@ TABS = {
     "direct": "Direct logits",
 }
 
-OPTIONS = ("order", "compared", "through", "lens_colour", "neurons", "unit", "components", "detail")
+OPTIONS = (
+    "order",
+    "compared",
+    "centred",
+    "through",
+    "lens_colour",
+    "neurons",
+    "unit",
+    "components",
+    "detail",
+)
 """Traits of the panels that can be given when the view is made."""
 
 
