@@ -61,7 +61,9 @@ export const similarity: Panel = (scene, abort) => {
     life = new AbortController();
     const { signal: alive } = life;
     // Centring changes no alignment of layers.
-    centring.classList.toggle("idle", compared.value === "layers");
+    const isIdle = compared.value === "layers";
+    centring.classList.toggle("idle", isIdle);
+    for (const box of centring.querySelectorAll("input")) box.disabled = isIdle;
     // Not to be drawn anew when what the part reads changes.
     queueMicrotask(() => {
       if (!alive.aborted) body.replaceChildren(part(scene, { centred }, alive));
@@ -120,7 +122,7 @@ function tokens(scene: Scene, how: Centring, abort: AbortSignal): HTMLElement {
       say: ({ row, column, ...reading }) =>
         column === null
           ? `token ${named(scene, row)} · ${layerName(layer.value)}`
-          : `${named(scene, row)} and ${named(scene, column)} · ${valued(reading)}`,
+          : `${named(scene, row)} and ${named(scene, column)} · cosine similarity ${valued(reading)}`,
       hover: (row, column) => {
         across.value = column;
         hoverToken(selection, row === null ? null : { side: side.peek(), index: row }, "query");
@@ -199,25 +201,23 @@ const valued = ({ value, among }: Pick<Reading, "value" | "among">): string => {
 /** Layers down and across: the row of the layer shown is framed, and one that is clicked is shown. */
 function ofLayers(
   scene: Scene,
+  measure: string,
   what: Pick<HeatmapOptions, "name" | "question" | "legend" | "isPositive" | "hint">,
 ): HeatmapOptions {
   const [down, across] = [signal<number | null>(null), signal<number | null>(null)];
   const count = (): number => scene.depth.value;
+  const label = (at: number): string => (at === 0 ? "before layer 0" : layerName(at));
   return {
     ...what,
     kinds: ["layer", "layer"],
-    rows: { count, label: layerName, hovered: () => down.value, pinned: () => scene.layer.value },
-    columns: {
-      count,
-      label: (at) => (at === 0 ? "in" : String(at - 1)),
-      hovered: () => across.value,
-      pinned: () => null,
-    },
+    rows: { count, label, hovered: () => down.value, pinned: () => scene.layer.value },
+    columns: { count, label, turned: true, hovered: () => across.value, pinned: () => null },
     limit: () => 1,
     isSquare: true,
     isWritten: true,
     say: ({ row, column, ...reading }) =>
-      column === null ? layerName(row) : `${layerName(row)} and ${layerName(column)} · ${valued(reading)}`,
+      // The row of the layer shown is framed without being pointed at.
+      column === null ? what.hint : `${label(row)} and ${label(column)} · ${measure} ${valued(reading)}`,
     hover: (row, column) => {
       down.value = row;
       across.value = column;
@@ -230,7 +230,7 @@ function itself(scene: Scene, how: Centring, abort: AbortSignal): HTMLElement {
   const focus = focusOf(scene);
   const { side } = scene;
   const map = heatmap<Block>(
-    ofLayers(scene, {
+    ofLayers(scene, "cosine similarity", {
       name: () => `Cosine similarity of token ${named(scene, focus.value)} to itself: layers down and across`,
       question: (part) => ({
         op: "itself",
@@ -241,23 +241,28 @@ function itself(scene: Scene, how: Centring, abort: AbortSignal): HTMLElement {
       }),
       legend: () =>
         `cosine similarity of token ${named(scene, focus.value)} in the row’s layer to itself in the ` +
-        `column’s${without(how)}; in: what enters layer 0`,
+        `column’s${without(how)}`,
       hint: "pin a token above, hover a cell to read its number, click to show the row’s layer",
     }),
     scene,
     abort,
   );
-  return h("div", {}, strip(scene, () => ({}), abort), map.node);
+  return h(
+    "div",
+    {},
+    strip(scene, () => ({}), abort),
+    map.node,
+  );
 }
 
 function layers(scene: Scene, _: Centring, abort: AbortSignal): HTMLElement {
   const map = heatmap<Aligned>(
-    ofLayers(scene, {
+    ofLayers(scene, "linear CKA", {
       name: () => `Linear CKA of layers, ${scene.side.value}: layers down and across`,
       question: (part) => ({ op: "aligned", side: scene.side.value, ...part }),
       legend: () =>
         "linear CKA of the row’s layer and the column’s: 1 where the tokens of one are those of the other " +
-        "but for rotation and scale; in: what enters layer 0",
+        "but for rotation and scale",
       isPositive: true,
       hint: "hover a cell to read its number, click to show the row’s layer",
     }),
