@@ -87,7 +87,7 @@ class LayersPanels(FeaturesPanel, SimilarityPanel, LensPanel, NeuronsPanel, Dire
     _esm = front_end("layers")
 
     meta = t.Dict().tag(sync=True)
-    """Stages, tokens, tabs, and how many layers the stream of each side has."""
+    """Stages, tokens, tabs, and how many layers and dimensions the stream of each side has."""
 
     tab = t.Enum(tuple(TABS), "features").tag(sync=True, echo_update=False)
     """Which tab is open, one of `TABS`."""
@@ -111,10 +111,12 @@ class LayersPanels(FeaturesPanel, SimilarityPanel, LensPanel, NeuronsPanel, Dire
         self._begin_panels()
         self._begin_neurons(texts)
         options = {name: choices.pop(name) for name in OPTIONS if name in choices}
-        self._depth = {side: len(trace.hidden(side)) for side in trace.tokens}
+        shapes = {side: trace.hidden(side).shape for side in trace.tokens}
+        self._depth = {side: shape[0] for side, shape in shapes.items()}
+        widths = {side: shape[2] for side, shape in shapes.items()}
         lacks = _lacks(trace)
         tabs = [[name, label, lacks.get(name, "")] for name, label in TABS.items()]
-        meta = describe(trace) | {"title": title, "tabs": tabs, "depth": self._depth}
+        meta = describe(trace) | {"title": title, "tabs": tabs, "depth": self._depth, "width": widths}
         if hidden_layer is not None and hidden_layer > 0:
             choices["layer"] = hidden_layer - 1
 

@@ -2,7 +2,7 @@
 
 import { signal, untracked } from "@preact/signals-core";
 import { colourAt, css, inkOn } from "../core/colour";
-import { h, onceAFrame, prepare, watch } from "../core/dom";
+import { fitted, h, onceAFrame, prepare, watch } from "../core/dom";
 import { marksOn } from "../core/token";
 import { digits } from "../parts/figures";
 import { choosePart, hover, isAt, type Scene, type Scores, togglePin } from "./scene";
@@ -174,11 +174,4 @@ export function grid(scene: Scene, scores: Scores, abort: AbortSignal): HTMLElem
     options,
   );
   return h("div", { class: "wide grid" }, canvas);
-}
-
-function fitted(context: CanvasRenderingContext2D, text: string, room: number): string {
-  if (context.measureText(text).width <= room) return text;
-  let short = text;
-  while (short.length > 1 && context.measureText(`${short}…`).width > room) short = short.slice(0, -1);
-  return `${short}…`;
 }

@@ -58,3 +58,11 @@ export function prepare(canvas: HTMLCanvasElement, width: number, height: number
   context.clearRect(0, 0, width, height);
   return context;
 }
+
+/** A text cut so that it fits. */
+export function fitted(context: CanvasRenderingContext2D, text: string, room: number): string {
+  if (context.measureText(text).width <= room) return text;
+  let short = text;
+  while (short.length > 1 && context.measureText(`${short}…`).width > room) short = short.slice(0, -1);
+  return `${short}…`;
+}

@@ -11,6 +11,8 @@ export interface LayersMeta extends TraceMeta {
   tabs: [Tab, string, string][];
   /** Layers of each side's residual stream: its blocks, and what enters the first. */
   depth: Record<string, number>;
+  /** And how many dimensions. */
+  width: Record<string, number>;
 }
 
 export interface LayersTraits

@@ -13,6 +13,7 @@ import { ROOM, write } from "./figures";
 import { minimap } from "./minimap";
 import { explain, type Picture, placed, type Scene } from "./picture";
 import { TokenList } from "./tokens";
+import { zoomTools } from "./zoom";
 
 const LARGEST = 30;
 const TALLEST = 640;
@@ -180,21 +181,6 @@ function listen(scene: Scene, canvas: HTMLCanvasElement, moves: Moves, abort: Ab
       event.preventDefault();
     },
     { ...options, passive: false },
-  );
-}
-
-function zoomTools(zoomBy: (factor: number) => void, fit: () => void, abort: AbortSignal): HTMLElement {
-  const button = (label: string, name: string, act: () => void): HTMLButtonElement => {
-    const node = h("button", { type: "button", class: "option", "aria-label": name, title: name }, label);
-    node.addEventListener("click", act, { signal: abort });
-    return node;
-  };
-  return h(
-    "div",
-    { class: "group zoom", role: "group", "aria-label": "Zoom" },
-    button("+", "Zoom in", () => zoomBy(2)),
-    button("−", "Zoom out", () => zoomBy(0.5)),
-    button("fit", "Show everything", fit),
   );
 }
 

@@ -14,6 +14,8 @@ import { watchTheme } from "../core/theme";
 import type { Model } from "../core/types";
 import { direct } from "../layers/direct";
 import { features } from "../layers/features";
+import featureStyles from "../layers/features.css";
+import heatmapStyles from "../layers/heatmap.css";
 import { lens } from "../layers/lens";
 import { neurons } from "../layers/neurons";
 import neuronsStyles from "../layers/neurons.css";
@@ -35,7 +37,12 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const { choices, page } = await reachSelection(traits, host);
   if (gone.aborted) return;
   const selection = new Selection(meta, choices, page, gone);
-  const { root, width } = openRoot(el, "jtviz layers", baseStyles + styles + neuronsStyles, gone);
+  const { root, width } = openRoot(
+    el,
+    "jtviz layers",
+    baseStyles + styles + heatmapStyles + featureStyles + neuronsStyles,
+    gone,
+  );
   const theme = watchTheme(root, gone);
   const hidden = synced(traits, "hidden_layer", gone);
   const side = computed(() => selection.current.value.query);

@@ -88,19 +88,46 @@ class Features:
         Float32 ``[layers, tokens]``: the length of what each block changed.
     variance : Tensor
         Float32 ``[layers + 1, width]``: of each dimension over tokens.
-    massive : tuple of Massive
-        Magnitude of at least `MASSIVE`, and `ABOVE` times the layer's median; largest first.
-    outliers : tuple of Outlier
-        Magnitude of at least `OUTLIER` and `SIGMAS` standard deviations of the layer; largest first.
+    hidden : Tensor
+        Float32 ``[layers + 1, tokens, width]``: the stream itself.
     """
 
     side: str
     norms: Tensor = field(repr=False)
     added: Tensor = field(repr=False)
     variance: Tensor = field(repr=False)
-    massive: tuple[Massive, ...] = ()
-    outliers: tuple[Outlier, ...] = ()
-    hidden: Tensor = field(repr=False, default_factory=lambda: torch.empty(0))
+    hidden: Tensor = field(repr=False)
+    _flags: dict[int, tuple[tuple[Massive, ...], tuple[Outlier, ...]]] = field(
+        repr=False, init=False, default_factory=dict
+    )
+
+    @property
+    def massive(self) -> tuple[Massive, ...]:
+        """Magnitude of at least `MASSIVE`, and `ABOVE` times the layer's median; largest first."""
+        return tuple(sorted((one for layer in self._layers for one in self.flags(layer)[0]), key=_size))
+
+    @property
+    def outliers(self) -> tuple[Outlier, ...]:
+        """Magnitude of at least `OUTLIER` and `SIGMAS` standard deviations of the layer; largest first."""
+        return tuple(sorted((one for layer in self._layers for one in self.flags(layer)[1]), key=_size))
+
+    def flags(self, layer: int) -> tuple[tuple[Massive, ...], tuple[Outlier, ...]]:
+        """Return the `massive` activations and the `outliers` of one layer; computed once.
+
+        Parameters
+        ----------
+        layer : int
+            As in `Trace.hidden`.
+
+        Raises
+        ------
+        OutOfRangeError
+            If there is no such layer.
+        """
+        layer = self._checked(layer) % len(self.norms)
+        if layer not in self._flags:
+            self._flags[layer] = _flags(self.hidden[layer], layer)
+        return self._flags[layer]
 
     def by_variance(self, layer: int | None = None) -> Tensor:
         """Return the dimensions ``[width]``, those that vary most between tokens first.
@@ -167,6 +194,10 @@ class Features:
             }
         )
 
+    @property
+    def _layers(self) -> range:
+        return range(len(self.norms))
+
     def _checked(self, layer: int) -> int:
         count = len(self.norms)
         if not is_int(layer) or not -count <= layer < count:
@@ -204,31 +235,33 @@ def features(trace: Trace, side: str | None = None) -> Features:
     """
     side = side_of(trace, side)
     hidden = trace.hidden(side).cpu()
-    size = hidden.abs()
-    massive: list[Massive] = []
-    outliers: list[Outlier] = []
-    for layer, own in enumerate(size):
-        median = float(own.median())
-        for token, dimension in torch.nonzero((own >= MASSIVE) & (own >= ABOVE * median)).tolist():
-            value = float(hidden[layer, token, dimension])
-            massive.append(
-                Massive(layer, token, dimension, value, abs(value) / median if median else torch.inf)
-            )
-        least = max(OUTLIER, SIGMAS * float(hidden[layer].std(correction=0)))
-        counts = (own >= least).sum(0)
-        for dimension in torch.nonzero(counts)[:, 0].tolist():
-            token = int(own[:, dimension].argmax())
-            value = float(hidden[layer, token, dimension])
-            outliers.append(Outlier(layer, dimension, value, int(counts[dimension])))
     return Features(
         side=side,
         norms=torch.linalg.vector_norm(hidden, dim=-1),
         added=torch.linalg.vector_norm(hidden.diff(dim=0), dim=-1),
         variance=hidden.var(1, correction=0),
-        massive=tuple(sorted(massive, key=lambda one: -abs(one.value))),
-        outliers=tuple(sorted(outliers, key=lambda one: -abs(one.value))),
         hidden=hidden,
     )
+
+
+def _flags(hidden: Tensor, layer: int) -> tuple[tuple[Massive, ...], tuple[Outlier, ...]]:
+    size = hidden.abs()
+    median = float(size.median())
+    massive = []
+    for token, dimension in torch.nonzero((size >= MASSIVE) & (size >= ABOVE * median)).tolist():
+        value = float(hidden[token, dimension])
+        massive.append(Massive(layer, token, dimension, value, abs(value) / median if median else torch.inf))
+    least = max(OUTLIER, SIGMAS * float(hidden.std(correction=0)))
+    counts = (size >= least).sum(0)
+    outliers = []
+    for dimension in torch.nonzero(counts)[:, 0].tolist():
+        token = int(size[:, dimension].argmax())
+        outliers.append(Outlier(layer, dimension, float(hidden[token, dimension]), int(counts[dimension])))
+    return tuple(sorted(massive, key=_size)), tuple(sorted(outliers, key=_size))
+
+
+def _size(one: Massive | Outlier) -> float:
+    return -abs(one.value)
 
 
 __all__ = ["ABOVE", "MASSIVE", "OUTLIER", "SIGMAS", "Features", "Massive", "Outlier", "features"]
