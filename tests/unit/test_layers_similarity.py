@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 import jtviz
 from jtviz.analysis import cka, similarity
+from jtviz.analysis.layers.similarity import directions
 from jtviz.capture import JtvizError
 from jtviz.views import LayersPanels
 from jtviz.views.layer_panels import similarity as panel
@@ -28,7 +29,9 @@ def view(trace: jtviz.Trace) -> LayersPanels:
     return LayersPanels(trace, tab="similarity")
 
 
-def answered(view: Any, op: str, size: tuple[int, int] | None = None, **asked: Any) -> tuple[Any, list[bytes]]:
+def answered(
+    view: Any, op: str, size: tuple[int, int] | None = None, **asked: Any
+) -> tuple[Any, list[bytes]]:
     """Return what the view answers a page: numbers of a whole matrix exactly."""
     if size is not None:
         asked |= {"rows": [0, size[0]], "columns": [0, size[1]], "most": list(size), "exact": True}
@@ -45,13 +48,13 @@ def numbers(buffers: list[bytes], size: tuple[int, int], kind: Any = np.float32)
 def test_pairs_of_tokens_are_those_of_the_analysis(view: LayersPanels, side: str, *, centred: bool) -> None:
     for layer in range(3):
         found = similarity(view.trace, side, layer, centred=centred).tokens
-        size = tuple(found.shape)
-        asked = {"side": side, "layer": layer, "centred": centred}
+        size = (len(found), len(found))
+        asked: dict[str, Any] = {"side": side, "layer": layer, "centred": centred}
         about, buffers = answered(view, "similar", size, **asked)
         np.testing.assert_allclose(numbers(buffers, size), found, atol=1e-6)
         assert about["shape"] == list(size)
         # As it is drawn: of 16 bits.
-        whole = {"rows": [0, size[0]], "columns": [0, size[1]], "most": list(size)}
+        whole: dict[str, Any] = {"rows": [0, size[0]], "columns": [0, size[1]], "most": list(size)}
         about, buffers = answered(view, "similar", **asked, **whole)
         np.testing.assert_allclose(numbers(buffers, size, np.float16) * about["unit"], found, atol=5e-4)
 
@@ -148,6 +151,6 @@ def test_questions_that_make_no_sense_are_answered_with_what_does(view: LayersPa
 
 def test_a_model_in_half_precision_is_compared_in_single(trace: jtviz.Trace) -> None:
     rows = trace.hidden("encoder")[1].half()
-    found = panel.directions(rows)
+    found = directions(rows)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, F.normalize(rows.float(), dim=-1))

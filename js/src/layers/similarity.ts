@@ -117,8 +117,8 @@ function tokens(scene: Scene, how: Centring, abort: AbortSignal): HTMLElement {
       isWritten: true,
       legend: () =>
         `cosine similarity of the row’s token and the column’s, ${layerName(layer.value)}${without(how)}: ` +
-        "1 the same direction, −1 the opposite",
-      hint: "hover a cell to read its number, click to pin the row’s token",
+        "1 is the same direction, −1 the opposite",
+      hint: "hover a cell to read it, click to pin its row",
       say: ({ row, column, ...reading }) =>
         column === null
           ? `token ${named(scene, row)} · ${layerName(layer.value)}`
@@ -242,7 +242,7 @@ function itself(scene: Scene, how: Centring, abort: AbortSignal): HTMLElement {
       legend: () =>
         `cosine similarity of token ${named(scene, focus.value)} in the row’s layer to itself in the ` +
         `column’s${without(how)}`,
-      hint: "pin a token above, hover a cell to read its number, click to show the row’s layer",
+      hint: "pin a token above · click a cell to show its row’s layer",
     }),
     scene,
     abort,
@@ -264,7 +264,7 @@ function layers(scene: Scene, _: Centring, abort: AbortSignal): HTMLElement {
         "linear CKA of the row’s layer and the column’s: 1 where the tokens of one are those of the other " +
         "but for rotation and scale",
       isPositive: true,
-      hint: "hover a cell to read its number, click to show the row’s layer",
+      hint: "hover a cell to read it, click to show its row’s layer",
     }),
     scene,
     abort,

@@ -1,6 +1,6 @@
 """How alike tokens are in a layer, a token is to itself across layers, and layers are over this text.
 
-Required: what is sent is `jtviz.analysis.similarity` and `cka` to the last digit of the block; memory is that of one
+Required: what is sent are the numbers of `jtviz.analysis.similarity` and `cka`; memory is that of one
 picture, whatever was looked at before. Twin: js/src/layers/similarity.ts.
 """
 
@@ -88,10 +88,10 @@ class SimilarityPanel(Panel):
         values = (own @ own[token]).clamp_(-1, 1)
         values[token] = -torch.inf
         best = values.topk(min(NEAREST, count - 1))
+        pairs = count * (count - 1)
         # The sum of all products is the square of the sum.
-        mean = (float(own.sum(0).double().square().sum()) - float(own.square().sum())) / max(
-            1, count * (count - 1)
-        )
+        squared = float(own.sum(0).double().square().sum()) - float(own.square().sum())
+        mean = squared / pairs if pairs else 0.0
         return {"tokens": best.indices.tolist(), "values": best.values.tolist(), "mean": mean}, []
 
     def _answer_itself(self, message: Message) -> Answer:
