@@ -3,7 +3,7 @@
 # The first interpreter that really starts (a version manager may leave a name that does not).
 PYTHON ?= $(firstword $(foreach name,python3.11 python3,$(shell $(name) -c 'print("$(name)")' 2>/dev/null)))
 BIN := .venv/bin
-EXTRAS := transformers,explain,prune,layers,train,lab,dev
+EXTRAS := transformers,explain,prune,layers,umap,train,lab,dev
 NPM := npm --prefix js
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 

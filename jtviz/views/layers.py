@@ -22,6 +22,7 @@ from .layer_panels.lens import LensPanel
 from .layer_panels.neurons import NeuronsPanel
 from .layer_panels.panel import Answer, Message
 from .layer_panels.similarity import SimilarityPanel
+from .layer_panels.trajectories import TrajectoriesPanel
 from .linked import Linked
 
 TABS = {
@@ -35,6 +36,9 @@ TABS = {
 
 OPTIONS = (
     "order",
+    "projection",
+    "plane",
+    "marking",
     "compared",
     "centred",
     "through",
@@ -47,7 +51,9 @@ OPTIONS = (
 """Traits of the panels that can be given when the view is made."""
 
 
-class LayersPanels(FeaturesPanel, SimilarityPanel, LensPanel, NeuronsPanel, DirectPanel, Linked):
+class LayersPanels(
+    FeaturesPanel, TrajectoriesPanel, SimilarityPanel, LensPanel, NeuronsPanel, DirectPanel, Linked
+):
     """The panels of what each layer knows; `jtviz.show_layers` puts charts below them.
 
     Parameters

@@ -5,6 +5,7 @@ Required: panels and charts show the same, at every moment; a chart is made when
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
@@ -14,6 +15,11 @@ from jtviz.capture import Trace
 from .closing import close_all
 from .keep import with_image
 from .layers import LayersPanels
+from .norms import Norms
+from .paths import Paths
+
+CHARTS: dict[str, Callable[[LayersPanels], Any]] = {"features": Norms, "trajectories": Paths}
+"""What each tab has below it: an object with a ``figure``, ``words`` and ``close``."""
 
 
 class LayersView(ipywidgets.VBox):  # type: ignore[misc]
@@ -43,7 +49,7 @@ class LayersView(ipywidgets.VBox):  # type: ignore[misc]
         self._charts: dict[str, Any] = {}
         super().__init__([panels])
         self._draw()
-        panels.observe(self._draw, "tab")
+        panels.observe(self._draw, ("tab", "looked"))
 
     def __repr__(self) -> str:
         """Say in one line what is shown: a saved notebook has this where the widget was."""
@@ -56,7 +62,13 @@ class LayersView(ipywidgets.VBox):  # type: ignore[misc]
 
     def _draw(self, _: Any = None) -> None:
         """Put the charts of the open tab below the panels."""
-        self.children = (self.panels,)
+        # That of features waits until a page has its first picture.
+        is_early = self.panels.tab == "features" and not self.panels.looked
+        make = None if is_early else CHARTS.get(self.panels.tab)
+        chart = self._charts.get(self.panels.tab)
+        if make and chart is None:
+            chart = self._charts[self.panels.tab] = make(self.panels)
+        self.children = (self.panels, *((chart.figure, chart.words) if chart else ()))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Add a picture, for whatever shows a notebook without its widgets."""
@@ -65,9 +77,10 @@ class LayersView(ipywidgets.VBox):  # type: ignore[misc]
     def close(self) -> None:
         """Close the panels, the charts and all that they are made of."""
         if self.comm is not None:  # Python closes once more what it forgets
-            self.panels.unobserve(self._draw, "tab")
+            self.panels.unobserve(self._draw, ("tab", "looked"))
             for chart in self._charts.values():
                 chart.close()
+                close_all(chart.figure, chart.words)
             self.panels.close()
-            close_all(*self.children[1:], self.layout)
+            close_all(self.panels.layout, self.layout)
         super().close()

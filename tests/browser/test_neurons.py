@@ -40,8 +40,10 @@ def test_units_and_patterns_are_those_of_python(lab: JupyterServer, open_noteboo
     text = view.get_by_role("group", name="Tokens, encoder")
     text.get_by_role("button", name="tea").click()
     units = view.get_by_role("group", name="Units that tea sets off most").get_by_role("button")
-    expect(units).to_have_count(12)
     found = of(opened, "[view.panels.strongest_units.units, view.panels.strongest_units.values]")
+    count = sum(value != 0 for value in found[1])
+    found = [one[:count] for one in found]
+    expect(units).to_have_count(count)
     assert [int(one.get_attribute("data-unit") or -1) for one in units.all()] == list(found[0])
     expect(units.nth(3)).to_contain_text(number(found[1][3]))
 

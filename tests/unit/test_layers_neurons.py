@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import torch
 import traitlets
-from torch import Tensor
 
 import jtviz
 from jtviz.analysis import activations, factorise, read, strongest_by_unit, strongest_tokens, strongest_units
+from jtviz.analysis.layers.again import run_again
 from jtviz.analysis.layers.strongest import Strongest
 from jtviz.capture import JtvizError, OutOfRangeError, hook
 from jtviz.tokens import Tokens
@@ -59,7 +59,7 @@ def test_one_pass_finds_for_every_unit_what_a_search_for_it_alone_finds(side: st
     hooked = jtviz.demo.translator()
     found = strongest_by_unit(hooked, pd.DataFrame({"text": TEXTS}), side, 1, count=count)
     assert found.n_texts == 3
-    for unit in (0, 7, 511):
+    for unit in (0, 155, 190, 511):
         tokens = found.of(unit).tokens
         wanted = by_heap(hooked, side, 1, unit, count)
         assert [(one.text, one.token) for one in tokens] == [place[1:] for place in wanted]
@@ -86,7 +86,7 @@ def test_only_texts_that_are_named_are_remembered() -> None:
 
 
 def test_a_token_is_shown_in_its_text() -> None:
-    found = strongest_tokens(jtviz.demo.translator(), TEXTS, "encoder", 1, unit=7, count=1000).tokens
+    found = strongest_tokens(jtviz.demo.translator(), TEXTS, "encoder", 1, unit=155, count=1000).tokens
     for one in found:
         before, after = one.around(1000)
         assert (
@@ -143,12 +143,13 @@ def test_the_strongest_tokens_of_a_unit_are_told_with_their_texts() -> None:
     panels = panels_of(TEXTS)
     shares: list[float | None] = []
     panels.observe(lambda change: shares.append(change["new"]), "share")
-    reply, _ = asked(panels, op="strongest", layer=1, unit=7, search=True)
-    found = strongest_tokens(jtviz.demo.translator(), TEXTS, "encoder", 1, 7, count=12)
+    reply, _ = asked(panels, op="strongest", layer=1, unit=155, search=True)
+    found = strongest_tokens(jtviz.demo.translator(), TEXTS, "encoder", 1, 155, count=12)
     assert (reply["n"], reply["texts"], reply["seconds"]) == (found.n, 3, 0)
     wanted = [
         [one.value, one.text, one.token, one.label, *one.around()] for one in found.tokens if one.value != 0
     ]
+    assert len(wanted) == 6
     assert reply["rows"] == wanted
     assert (panels.busy, panels.share) == ("", None)
     # Of any other unit of the layer nothing is read any more.
@@ -158,10 +159,11 @@ def test_the_strongest_tokens_of_a_unit_are_told_with_their_texts() -> None:
 
 def test_without_texts_tokens_are_those_of_the_text_itself() -> None:
     panels = panels_of()
-    reply, _ = asked(panels, op="strongest", layer=0, unit=7)
-    column = activations(panels.trace, "encoder", 0)[:, 7]
+    reply, _ = asked(panels, op="strongest", layer=0, unit=211)
+    column = activations(panels.trace, "encoder", 0)[:, 211]
     special = panels.trace.tokens["encoder"].special
     values = sorted((float(x) for x, s in zip(column, special, strict=True) if not s and x != 0), key=abs)
+    assert len(values) == 3
     assert [row[0] for row in reply["rows"]] == values[::-1]
     assert reply["texts"] == 0
 
@@ -177,11 +179,11 @@ def test_a_search_that_takes_long_waits_to_be_asked_for_and_says_how_far_it_is(
 
     monkeypatch.setattr("jtviz.views.layer_panels.neurons.perf_counter", clock)
     panels = panels_of(TEXTS * 4)
-    reply, _ = asked(panels, op="strongest", layer=1, unit=7)
+    reply, _ = asked(panels, op="strongest", layer=1, unit=155)
     assert (reply["seconds"], reply["texts"], reply["rows"]) == (6.0, 12, [])
     said: list[tuple[str, float | None]] = []
     panels.observe(lambda change: said.append((panels.busy, change["new"])), "share")
-    reply, _ = asked(panels, op="strongest", layer=1, unit=7, search=True)
+    reply, _ = asked(panels, op="strongest", layer=1, unit=155, search=True)
     assert reply["rows"]
     words = "reading 12 texts for the units of layer 1 of the encoder"
     assert said[:12] == [(words, (i + 1) / 12) for i in range(12)]
@@ -197,7 +199,7 @@ def test_a_search_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(neurons, "read", broken)
     panels = panels_of(TEXTS)
-    reply, _ = asked(panels, op="strongest", layer=1, unit=7, search=True)
+    reply, _ = asked(panels, op="strongest", layer=1, unit=155, search=True)
     assert (reply["ok"], reply["error"]) == (False, "stopped after 2 of 3 texts.")
     assert (panels.busy, panels.share) == ("", None)
 
@@ -244,24 +246,48 @@ def test_a_unit_is_forgotten_with_its_layer_and_kept_with_its_block() -> None:
         panels.unit = -1
 
 
-def test_activations_of_few_layers_are_kept_and_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs: list[int] = []
+def test_the_text_is_read_once_for_all_layers_and_only_few_are_kept_where_there_is_no_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs: list[list[int]] = []
 
-    def counted(trace: Any, side: str, layer: int) -> Tensor:
-        runs.append(layer)
-        return activations(trace, side, layer)
+    def counted(trace: Any, wanted: Any) -> Any:
+        runs.append([place.layer for place in wanted])
+        return run_again(trace, wanted)
 
-    monkeypatch.setattr(neurons, "activations", counted)
+    monkeypatch.setattr(neurons, "run_again", counted)
     panels = panels_of()
     for layer in (0, 0, 1, 0):
         asked(panels, op="units", layer=layer, token=1)
         asked(panels, op="unit", layer=layer, unit=1)
-    assert runs == [0, 1]
+    assert runs == [[0, 1]]
     monkeypatch.setattr(neurons, "KEPT", 1)
-    for layer in (0, 1, 0):
+    panels = panels_of()
+    for layer in (0, 1, 1, 0):
         asked(panels, op="units", layer=layer, token=1)
-    assert runs == [0, 1, 1, 0]
+    assert runs[1:] == [[0], [1], [0]]
     assert len(panels._activations) == 1
+
+
+def test_a_layer_that_cannot_be_seen_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(trace: Any, wanted: Any) -> Any:
+        if any(place.layer == 1 for place in wanted):
+            raise JtvizError("this layer does not see one row a token")
+        return run_again(trace, wanted)
+
+    monkeypatch.setattr(neurons, "run_again", broken)
+    panels = panels_of()
+    assert asked(panels, op="units", layer=0, token=1)[0]["ok"]
+    assert "one row a token" in asked(panels, op="units", layer=1, token=1)[0]["error"]
+
+
+def test_units_at_nought_are_not_said_to_be_strong() -> None:
+    panels = panels_of()
+    for token in range(3):
+        reply, [buffer] = asked(panels, op="units", layer=0, token=token)
+        row = activations(panels.trace, "encoder", 0)[token]
+        assert len(reply["units"]) == min(12, int((row != 0).sum()))
+        assert len(buffer) == 4 * len(reply["units"]) * len(panels.trace.tokens["encoder"])
 
 
 def test_a_model_without_units_says_so() -> None:

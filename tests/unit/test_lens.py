@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 
 import jtviz
@@ -14,6 +15,7 @@ from jtviz.analysis import layers
 from jtviz.analysis.layers import TunedLens, logit_lens, tuned_lens
 from jtviz.analysis.layers import lens as lens_module
 from jtviz.capture import JtvizError, OutOfRangeError, hook
+from jtviz.capture.lm_head import LMHead
 from tests.zoo.families import FAMILIES
 
 SENTENCE = "Where is the nearest station?"
@@ -76,7 +78,7 @@ def test_rows_are_taken_a_few_at_a_time_where_logits_are_large(
     model = family.build("sdpa")
     trace = hook(model).trace(inputs=family.inputs(1, "none"))
     whole = logit_lens(trace)
-    monkeypatch.setattr(lens_module, "MEMORY", 2 * 60 * 4)  # two rows
+    monkeypatch.setattr(lens_module, "MEMORY", 2 * 60 * 4 * whole.layers)  # two rows
     counts: list[int] = []
     own = lens_module._part
 
@@ -89,6 +91,71 @@ def test_rows_are_taken_a_few_at_a_time_where_logits_are_large(
     assert counts == ([2, 2, 2, 1] if name == "BART" else [2, 2, 2, 2, 1])
     torch.testing.assert_close(parts.divergence, whole.divergence, atol=1e-5, rtol=1e-3)
     assert torch.equal(parts.ids, whole.ids)
+
+
+@pytest.mark.parametrize("name", ["Llama", "GPT-2", "BART", "T5", "BERT"])
+@pytest.mark.parametrize("rows", [-1, [4, 1], slice(2, 5)])
+def test_the_rows_that_are_asked_for_are_those_of_the_whole(name: str, rows: Any) -> None:
+    family = FAMILIES[name]
+    model: Any = family.build("sdpa") if name != "BERT" else masked()
+    trace = hook(model).trace(inputs=family.inputs(1, "none"))
+    whole, some = logit_lens(trace, top=3), logit_lens(trace, top=3, rows=rows)
+    at = sorted(torch.arange(len(whole.tokens))[rows].flatten().tolist())
+    assert some.rows.tolist() == at
+    assert torch.equal(some.ids, whole.ids[:, at])
+    assert torch.equal(some.answer, whole.answer[at])
+    assert torch.equal(some.rank, whole.rank[:, at])
+    for number in ("probability", "entropy", "divergence", "answer_probability"):
+        torch.testing.assert_close(getattr(some, number), getattr(whole, number)[:, at], atol=1e-5, rtol=1e-4)
+    # The last layer says what the model says.
+    torch.testing.assert_close(some.probability[-1], trace.probabilities(at).topk(3).values)
+    assert some.to_pandas().row.unique().tolist() == at
+
+
+def masked() -> Any:
+    """Return a masked language model, which has the head that `BertModel` lacks."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = transformers.BertConfig(**FAMILIES["BERT"].settings)
+        return transformers.BertForMaskedLM(config).eval()
+
+
+def test_only_the_rows_that_are_asked_for_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    own = LMHead.__call__
+    trace = jtviz.demo.translator().trace(SENTENCE)
+    logit_lens(trace)
+
+    def counted(head: LMHead, stream: Tensor) -> Tensor:
+        given.append(len(stream))
+        return own(head, stream)
+
+    monkeypatch.setattr(LMHead, "__call__", counted)
+    logit_lens(trace, rows=[1, 3])
+    assert given == [2 * 3]
+
+
+def test_a_path_is_the_probability_and_rank_of_tokens_in_each_layer(tuned: TunedLens) -> None:
+    translator = jtviz.demo.translator()
+    trace = translator.trace(SENTENCE)
+    log = by_hand(trace, translator.model).log_softmax(-1)
+    wanted = [5, 1000, int(log[-1, 2].argmax())]
+    probability, rank = logit_lens(trace, rows=0).path(2, wanted)
+    torch.testing.assert_close(probability, log[:, 2, wanted].exp(), atol=1e-6, rtol=1e-3)
+    order = log[:, 2].argsort(-1, descending=True)
+    assert rank.tolist() == [[int((one == i).nonzero()) + 1 for i in wanted] for one in order]
+    through, _ = tuned(trace).path(2, wanted)
+    torch.testing.assert_close(
+        through[1], tuned(trace).logits(1, 2).softmax(-1)[wanted], atol=1e-6, rtol=1e-3
+    )
+    with pytest.raises(OutOfRangeError, match="numbers of the vocabulary, 0 to 2802"):
+        logit_lens(trace, rows=0).path(2, [2803])
+    with pytest.raises(OutOfRangeError, match="row 99 is not there"):
+        logit_lens(trace, rows=0).path(99)
+    with pytest.raises(OutOfRangeError, match="row 99 is not there"):
+        logit_lens(trace, rows=99)
+    with pytest.raises(JtvizError, match="is empty"):
+        logit_lens(trace, rows=[])
 
 
 def test_a_second_look_does_not_run_the_blocks_again() -> None:
@@ -212,6 +279,8 @@ def test_a_lens_opens_as_it_was_saved(tuned: TunedLens, tmp_path: Path) -> None:
     assert torch.equal(again(trace).logits(0), tuned(trace).logits(0))
     assert (again.rows, again.side, again.model) == (tuned.rows, tuned.side, tuned.model)
     assert torch.equal(again.after, tuned.after)
+    assert again.has_seen(jtviz.demo.translator().trace("I likes a book."))
+    assert not again.has_seen(trace)
     (tmp_path / "none.safetensors").write_bytes(b"no lens")
     with pytest.raises(JtvizError, match="is no tuned lens"):
         TunedLens.load(tmp_path / "none.safetensors")

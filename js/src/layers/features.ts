@@ -62,8 +62,8 @@ export const features: Panel = (scene, abort) => {
   const width = (): number => scene.meta.width[side.value] ?? 0;
   const place = (column: number): string => String(dimensions.value[column] ?? column);
   const named = (token: number): string => `${token} ${text.value[token] ?? ""}`;
-  const at = (kind: "hovered" | "pinned") => (): number | null =>
-    tokenOn(selection, selection[kind].value, side.value, "query");
+  const at = (which: "hovered" | "pinned") => (): number | null =>
+    tokenOn(selection, selection[which].value, side.value, "query");
   const map: Heatmap<FeaturesReply> = heatmap<FeaturesReply>(
     {
       name: () => `Residual stream ${layerName(layer.value)}, ${side.value}: tokens down, dimensions across`,

@@ -39,7 +39,7 @@ export function tokensOfUnit(
     return { op: "strongest", ...place.value, unit: unit.value, search };
   }, abort);
   const title = h("h4", { class: "title" });
-  const rows = h("div", { class: "rows", role: "group" });
+  const rows = h("div", { role: "group" });
   const about = h("div", { class: "caption" });
   const search = press(
     "",
@@ -97,7 +97,8 @@ export function tokensOfUnit(
     },
     abort,
   );
-  return h("section", { class: "tokens-of" }, title, rows, search, about, told(asked, "searching …", abort));
+  const below = [search, rows, about, told(asked, "searching …", abort)];
+  return h("section", { class: "tokens-of" }, title, h("div", { class: "rows" }, ...below));
 }
 
 /** Text in one line. */

@@ -99,7 +99,6 @@ export function units(scene: Scene, place: ReadonlySignal<Place>, abort: AbortSi
   return [
     strip(scene, shade, abort),
     h("div", { class: "line" }, status, told(asked, "reading the text once more …", abort)),
-    told(alone, "", abort),
     columns,
   ];
 }
@@ -158,7 +157,9 @@ function list({ scene, pinned, pointed, listed, columnOf }: Listed, abort: Abort
       h(
         "span",
         {},
-        found ? `strongest of ${thousands(found.total)} units at ` : "strongest units",
+        found
+          ? `${found.units.length ? "strongest" : "none"} of ${thousands(found.total)} units ${found.units.length ? "at" : "is set off by"} `
+          : "strongest units",
         h("b", {}, label),
       ),
       h("span", { class: "often", title: OFTEN }, "also strong at"),

@@ -18,6 +18,7 @@ export interface LayersMeta extends TraceMeta {
 export interface LayersTraits
   extends Choices,
     FeaturesTraits,
+    TrajectoriesTraits,
     SimilarityTraits,
     LensTraits,
     NeuronsTraits,
@@ -35,6 +36,15 @@ export interface LayersTraits
 export interface FeaturesTraits {
   /** How dimensions are ordered. */
   order: "variance" | "clusters" | "model";
+}
+
+export interface TrajectoriesTraits {
+  /** How paths are laid out. */
+  projection: "pca" | "umap";
+  /** Which two principal components are drawn. */
+  plane: "1 × 2" | "1 × 3" | "2 × 3";
+  /** Whether dragging in the chart marks tokens; else a click pins one. */
+  marking: boolean;
 }
 
 export interface SimilarityTraits {

@@ -6,8 +6,8 @@ vocabulary is kept, logits are computed for what somebody asks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
@@ -48,7 +48,9 @@ class LogitLens:
     side : str
         ``"decoder"``, or ``"encoder"`` of a masked language model.
     tokens : Tokens
-        What the rows read.
+        What the side reads.
+    rows : Tensor
+        ``[rows]``: which rows of the text were looked at, ascending.
     ids : Tensor
         ``[layers, rows, top]``: the likeliest tokens, the likeliest first.
     probability : Tensor
@@ -80,6 +82,7 @@ class LogitLens:
 
     side: str
     tokens: Tokens
+    rows: Tensor = field(repr=False)
     ids: Tensor = field(repr=False)
     probability: Tensor = field(repr=False)
     entropy: Tensor = field(repr=False)
@@ -102,6 +105,51 @@ class LogitLens:
         """How many layers: the blocks, and what entered the first."""
         return len(self.entropy)
 
+    def path(self, row: int, tokens: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
+        """Return how likely tokens are in each layer, in one row of the text.
+
+        Parameters
+        ----------
+        row : int
+            Of the text, from the end if negative; it need not be one of `rows`.
+        tokens : sequence of int
+            Ids of the vocabulary.
+
+        Returns
+        -------
+        probability : Tensor
+            ``[layers, tokens]``.
+        rank : Tensor
+            ``[layers, tokens]``: 1 is the likeliest.
+
+        Raises
+        ------
+        JtvizError
+            If the model is gone or was changed.
+        OutOfRangeError
+            If there is no such row or token.
+
+        Examples
+        --------
+        >>> import jtviz
+        >>> lens = logit_lens(jtviz.demo.induction().trace("abcabc"))
+        >>> probability, rank = lens.path(-1, lens.ids[-1, -1, :2].tolist())
+        >>> rank[-1].tolist()
+        [1, 2]
+        """
+        cpu = torch.device("cpu")
+        if not is_int(row):
+            raise OutOfRangeError(f"row {row!r} is not there: rows are 0 to {len(self.tokens) - 1}.")
+        wanted = positions(chosen(int(row), len(self.tokens), "row", f"the {self.side}", cpu), cpu)
+        with lm_head(self.trace, self.side) as head, exactly(self.entropy.device):
+            size = head.logits.shape[-1]
+            if not all(is_int(token) and 0 <= token < size for token in tokens):
+                raise OutOfRangeError(f"tokens are numbers of the vocabulary, 0 to {size - 1}.")
+            streams = self.trace.hidden(self.side)
+            log = _logits(head, streams, wanted.to(streams.device), self.through)[:, 0].log_softmax(-1).cpu()
+        of = log[:, torch.tensor([int(token) for token in tokens], dtype=torch.long)]
+        return of.exp(), (log[:, None] > of[..., None]).sum(-1) + 1
+
     def logits(self, layer: int, rows: Index = None) -> Tensor:
         """Return the logits of a layer.
 
@@ -110,7 +158,7 @@ class LogitLens:
         layer : int
             From 0, what entered the first block; from the end if negative.
         rows : int, list of int, slice or None
-            Which rows; None means all. An int drops its axis.
+            Which rows of the text; None means all of them. An int drops its axis.
 
         Returns
         -------
@@ -136,8 +184,9 @@ class LogitLens:
         cpu = torch.device("cpu")
         wanted = positions(chosen(rows, len(self.tokens), "row", f"the {self.side}", cpu), cpu)
         with lm_head(self.trace, self.side) as head, exactly(self.entropy.device):
-            stream = self.trace.hidden(self.side)[layer]
-            found = _logits(head, stream, layer % self.layers, wanted.to(stream.device), self.through).cpu()
+            streams = self.trace.hidden(self.side)
+            only = range(self.layers)[layer]
+            found = _logits(head, streams, wanted.to(streams.device), self.through, only)[0].cpu()
         return found[0] if is_int(plain(rows)) else found
 
     def words(self, ids: Tensor) -> list[str]:
@@ -166,12 +215,12 @@ class LogitLens:
             -1, 3
         )
         layer, row, place = index.T
-        reads = list(self.tokens)
+        reads, in_text = list(self.tokens), self.rows[row]
         return pd.DataFrame(
             {
                 "layer": layer.numpy(),
-                "row": row.numpy(),
-                "reads": [reads[i] for i in row.tolist()],
+                "row": in_text.numpy(),
+                "reads": [reads[i] for i in in_text.tolist()],
                 "place": place.numpy() + 1,
                 "token": self.words(self.ids),
                 "probability": self.probability.flatten().numpy(),
@@ -183,7 +232,7 @@ class LogitLens:
         )
 
 
-def logit_lens(trace: Trace, side: str | None = None, top: int = 5) -> LogitLens:
+def logit_lens(trace: Trace, side: str | None = None, top: int = 5, rows: Index = None) -> LogitLens:
     """Read the stream after each layer as if it were the last one's.
 
     The model's own language-model head is used, all that comes after the last block, with its norm, bias,
@@ -199,6 +248,9 @@ def logit_lens(trace: Trace, side: str | None = None, top: int = 5) -> LogitLens
         What predicts tokens, if left out.
     top : int
         How many tokens to name in each layer and row.
+    rows : int, list of int, slice or None
+        Which rows of the text; None means all. Work and memory are for these alone, where the model lets
+        its rows be taken a few at a time.
 
     Returns
     -------
@@ -211,6 +263,8 @@ def logit_lens(trace: Trace, side: str | None = None, top: int = 5) -> LogitLens
         If the model predicts no tokens, the trace has no model, or its blocks were not found.
     SiteRefusedError
         If the residual stream was changed in place since.
+    OutOfRangeError
+        If there is no such row.
 
     Examples
     --------
@@ -219,44 +273,70 @@ def logit_lens(trace: Trace, side: str | None = None, top: int = 5) -> LogitLens
     >>> lens.words(lens.ids[-1, -1])
     ['c']
     """
-    return looked_through(trace, side, top, None)
+    return looked_through(trace, side, top, None, rows)
 
 
-def looked_through(trace: Trace, side: str | None, top: int, through: Translator | None) -> LogitLens:
+def looked_through(
+    trace: Trace, side: str | None, top: int, through: Translator | None, rows: Index = None
+) -> LogitLens:
     """Do what `logit_lens` promises, with each layer's stream translated first."""
     if not is_int(top) or top < 1:
         raise JtvizError(f"top= is a number of tokens, at least 1, not {top!r}.")
     _, side = predicting(trace, side)
     streams = trace.hidden(side)
+    place = chosen(rows, streams.shape[1], "row", f"the {side}", streams.device)
+    wanted = positions(place, streams.device).unique()
+    if not len(wanted):
+        raise JtvizError(f"rows={rows!r} is empty: the {side} has {streams.shape[1]}.")
     with lm_head(trace, side) as head, exactly(streams.device):
         top = min(top, head.logits.shape[-1])
-        parts = [_part(head, streams, rows, top, through) for rows in _rows(head, streams.shape[1])]
-    ids, probability, entropy, divergence, answer, rank, chance = (
-        torch.cat(one, 0 if one[0].ndim == 1 else 1).cpu() for one in zip(*parts, strict=True)
-    )
-    return LogitLens(
-        side, trace.tokens[side], ids, probability, entropy, divergence, answer, rank, chance, trace, through
-    )
+        parts = [_part(head, streams, some, top, through) for some in _few(head, wanted, len(streams))]
+    return LogitLens(side, trace.tokens[side], wanted.cpu(), *_joined(parts), trace, through)
+
+
+def together(one: LogitLens, other: LogitLens) -> LogitLens:
+    """Return the rows of two lenses as one; they look at the same trace in the same way."""
+    rows = torch.cat([one.rows, other.rows])
+    parts = [[getattr(lens, name) for name in _NUMBERS] for lens in (one, other)]
+    numbers = dict(zip(_NUMBERS, _joined(parts), strict=True))
+    return _of(replace(one, rows=rows, **numbers), rows.argsort())
+
+
+def taken(lens: LogitLens, rows: Tensor) -> LogitLens:
+    """Return some rows of the text, which the lens looked at."""
+    return _of(lens, torch.searchsorted(lens.rows, rows))
+
+
+_NUMBERS = ("ids", "probability", "entropy", "divergence", "answer", "rank", "answer_probability")
+
+
+def _of(lens: LogitLens, at: Tensor) -> LogitLens:
+    numbers = {name: getattr(lens, name) for name in _NUMBERS}
+    few = {name: x[at] if x.ndim == 1 else x[:, at] for name, x in numbers.items()}
+    return replace(lens, rows=lens.rows[at], **few)
+
+
+def _joined(parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    return [torch.cat(one, 0 if one[0].ndim == 1 else 1).cpu() for one in zip(*parts, strict=True)]
 
 
 def _part(
     head: LMHead, streams: Tensor, rows: Tensor, top: int, through: Translator | None
 ) -> tuple[Tensor, ...]:
     """Return the numbers of some rows, each ``[layers, rows, ..]``, but the answer ``[rows]``."""
-    last = len(streams) - 1
-    logits = _logits(head, streams[last], last, rows, None)
+    logits = _logits(head, streams, rows, through)
     own = head.logits[rows.to(head.logits.device)].float()
     finite = own.isfinite()
-    if float((logits - own)[finite].abs().max()) > SAME * float(own[finite].abs().max()):
+    if float((logits[-1] - own)[finite].abs().max()) > SAME * float(own[finite].abs().max()):
         raise JtvizError(
             "the last block's output does not lead to what the model returned, so that its layers cannot be "
             "looked through."
         )
-    final = logits.log_softmax(-1)
+    final = logits[-1].log_softmax(-1)
     answer = final.argmax(-1)
     found: list[tuple[Tensor, ...]] = []
-    for layer, stream in enumerate(streams):
-        log = final if layer == last else _logits(head, stream, layer, rows, through).log_softmax(-1)
+    for one in logits:
+        log = one.log_softmax(-1)
         values, indices = log.topk(top)
         of_answer = log.gather(1, answer[:, None])
         found.append(
@@ -281,20 +361,33 @@ def divergence(of: Tensor, by: Tensor) -> Tensor:
     return torch.where(of.isfinite(), of.exp() * (of - by), 0.0).sum(-1).clamp(min=0)
 
 
-def _logits(head: LMHead, stream: Tensor, layer: int, rows: Tensor, through: Translator | None) -> Tensor:
-    """Return float32 logits of some rows of a layer."""
-    given = stream if through is None else through.translate(stream, layer)
-    if len(rows) == len(stream):
-        return head(given)[rows.to(given.device)].float()
-    # Where a model cannot be given fewer rows, all are computed.
-    return head(given[rows]).float() if head.takes_few_rows else head(given)[rows].float()
+def _logits(
+    head: LMHead, streams: Tensor, rows: Tensor, through: Translator | None, layer: int | None = None
+) -> Tensor:
+    """Return float32 logits ``[layers, rows, vocabulary]`` of some rows; of one layer, if that is named."""
+    layers = range(len(streams)) if layer is None else [layer]
+    is_last = len(streams) - 1
+    if not _takes(head, rows):
+        # Where a model cannot be given fewer rows, all are computed.
+        translated = (_translated(streams[i], i, None if i == is_last else through) for i in layers)
+        return torch.stack([head(stream)[rows.to(stream.device)].float() for stream in translated])
+    # All layers at once: what the model does beside its head costs the same for one row as for many.
+    few = [_translated(streams[i, rows], i, None if i == is_last else through) for i in layers]
+    return head(torch.cat(few)).float().unflatten(0, (len(few), len(rows)))
 
 
-def _rows(head: LMHead, count: int) -> Iterator[Tensor]:
-    """Yield the numbers of rows to compute at a time."""
-    at_once = max(1, MEMORY // (4 * head.logits.shape[-1]))
-    device = head.logits.device
-    if at_once >= count or not head.takes_few_rows:
-        at_once = count
-    for start in range(0, count, at_once):
-        yield torch.arange(start, min(start + at_once, count), device=device)
+def _translated(rows: Tensor, layer: int, through: Translator | None) -> Tensor:
+    return rows if through is None else through.translate(rows, layer)
+
+
+def _takes(head: LMHead, rows: Tensor) -> bool:
+    """Whether these rows alone are to be given."""
+    return len(rows) < len(head.logits) and head.takes_few_rows
+
+
+def _few(head: LMHead, rows: Tensor, layers: int) -> Iterator[Tensor]:
+    """Yield the rows to compute at a time."""
+    at_once = max(1, MEMORY // (4 * head.logits.shape[-1] * layers))
+    if at_once >= len(rows) or not head.takes_few_rows:
+        at_once = len(rows)
+    yield from rows.split(at_once)

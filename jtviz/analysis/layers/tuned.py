@@ -6,6 +6,7 @@ Required: the model is not touched; training is repeatable and says how much it 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from jtviz.capture.forward import Asked, run
 from jtviz.capture.inputs import checked_texts, prepare_inputs, prepare_text
 from jtviz.capture.lm_head import LMHead, lm_head, predicting
 from jtviz.capture.memory import fingerprint
-from jtviz.capture.part import is_int
+from jtviz.capture.part import Index, is_int
 from jtviz.capture.reading import Reading, checked_single
 
 from ..attribution.progress import Shown, within
@@ -57,6 +58,8 @@ class TunedLens:
     before, after : Tensor
         ``[layers]``, in nats: the divergence from the last layer over those rows, of the logit lens and of
         this one.
+    seen : frozenset of str
+        Digests of the texts that it was trained on, see `has_seen`.
 
     Examples
     --------
@@ -76,8 +79,9 @@ class TunedLens:
     rows: int
     before: Tensor = field(repr=False)
     after: Tensor = field(repr=False)
+    seen: frozenset[str] = field(repr=False, default=frozenset())
 
-    def __call__(self, trace: Trace, top: int = 5) -> LogitLens:
+    def __call__(self, trace: Trace, top: int = 5, rows: Index = None) -> LogitLens:
         """Look through each layer of a trace.
 
         Parameters
@@ -86,11 +90,24 @@ class TunedLens:
             Of the model that the lens was trained for.
         top : int
             How many tokens to name in each layer and row.
+        rows : int, list of int, slice or None
+            Which rows of the text; None means all.
 
         Raises
         ------
         JtvizError
             If it is of another model, or cannot be looked through (see `logit_lens`).
+        """
+        self.check(trace)
+        return looked_through(trace, self.side, top, self, rows)
+
+    def check(self, trace: Trace) -> None:
+        """Refuse a trace that the lens cannot look at.
+
+        Raises
+        ------
+        JtvizError
+            If it is of another model than the lens was trained for, or predicts no tokens.
         """
         reading, _ = predicting(trace, self.side)
         streams = trace.hidden(self.side)
@@ -101,7 +118,10 @@ class TunedLens:
                 f"{self.bias.shape[1]}, and the trace is of a {name} of {shape[0]} and {shape[1]}: train one "
                 f"for it."
             )
-        return looked_through(trace, self.side, top, self)
+
+    def has_seen(self, trace: Trace) -> bool:
+        """Return whether this very text is one that the lens was trained on: it knows the answers there."""
+        return _digest(trace) in self.seen
 
     def translate(self, stream: Tensor, layer: int) -> Tensor:
         """Return rows ``[rows, width]`` of a layer of `Trace.hidden` in the terms of the last."""
@@ -137,7 +157,10 @@ class TunedLens:
         path = Path(path)
         if path.is_dir() or not path.parent.is_dir():
             raise JtvizError(f"a lens cannot be saved as {path}: name a file in a folder that is there.")
-        told = {"format": FORMAT, "side": self.side, "model": self.model, "rows": self.rows}
+        told = {
+            "format": FORMAT, "side": self.side, "model": self.model, "rows": self.rows,
+            "seen": sorted(self.seen),
+        }  # fmt: skip
         tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
         save_file(tensors, path, metadata={"jtviz.tuned_lens": json.dumps(told)})
 
@@ -158,7 +181,8 @@ class TunedLens:
             raise JtvizError(f"{path} is no tuned lens: give a file that TunedLens.save wrote.") from None
         if told.get("format") != FORMAT:
             raise JtvizError(f"{path} was written by a newer jtviz: update jtviz.")
-        return TunedLens(side=told["side"], model=told["model"], rows=told["rows"], **tensors)
+        seen = frozenset(told["seen"])
+        return TunedLens(side=told["side"], model=told["model"], rows=told["rows"], seen=seen, **tensors)
 
 
 _TENSORS = ("weight", "bias", "before", "after")
@@ -199,7 +223,7 @@ def tuned_lens(
     memory : int
         Bytes that the residual streams of all texts may take.
     progress : bool, optional
-        Whether to show a bar; where it takes long, if left out.
+        Whether to show a bar; where it takes long, if left out. Or a `Progress` of one's own.
 
     Returns
     -------
@@ -213,7 +237,7 @@ def tuned_lens(
     """
     _checked(steps, rate, memory)
     hooked, given = hook(model), _several(texts)
-    streams, trace, side = _read(hooked, given, side, memory)
+    streams, trace, side, seen = _read(hooked, given, side, memory)
     layers, count, width = streams.shape
     generator = torch.Generator().manual_seed(seed)
     with lm_head(trace, side, gradients=True) as head:
@@ -237,7 +261,7 @@ def tuned_lens(
                 falling.step()
                 shown.advance(1)
         weight, bias = (part.detach().cpu().contiguous() for part in (maps[..., :-1], maps[..., -1]))
-        made = TunedLens(side, type(hooked.model).__name__, weight, bias, count, before, before)
+        made = TunedLens(side, type(hooked.model).__name__, weight, bias, count, before, before, seen)
         return replace(made, after=_divergences(head, streams, made))
 
 
@@ -267,9 +291,10 @@ def _divergences(head: LMHead, streams: Tensor, through: TunedLens | None) -> Te
 
 def _read(
     hooked: HookedTransformer, given: Sequence[Any], side: str | None, memory: int
-) -> tuple[Tensor, Trace, str]:
-    """Return the streams of all texts ``[layers + 1, rows, width]``, a trace of the longest, and its side."""
+) -> tuple[Tensor, Trace, str, frozenset[str]]:
+    """Return all streams ``[layers + 1, rows, width]``, a trace of the longest, side and digests."""
     found: list[Tensor] = []
+    seen: set[str] = set()
     longest: Trace | None = None
     held = 0
     for one in given:
@@ -286,11 +311,18 @@ def _read(
                 f"{len(found) + 1} texts, or more memory."
             )
         found.append(stream)
+        seen.add(_digest(trace))
         if longest is None or len(trace.tokens[side]) > len(longest.tokens[side]):
             longest = trace
     if longest is None or side is None:
         raise JtvizError("texts= is empty: give texts to train on.")
-    return torch.cat(found, 1), longest, side
+    return torch.cat(found, 1), longest, side, frozenset(seen)
+
+
+def _digest(trace: Trace) -> str:
+    """Return what stands for the text that was given: of an encoder-decoder, what its encoder reads."""
+    given = next(iter(trace.tokens.values()))
+    return hashlib.sha256("\x1f".join(given).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _traced(hooked: HookedTransformer, one: Any) -> Trace:

@@ -37,6 +37,9 @@ class FeaturesPanel(Panel):
     """How dimensions are ordered: those that vary most between tokens first (over all layers), those that go
     together side by side (in the layer shown), or as the model has them."""
 
+    looked = t.Bool(False)
+    """Whether a page has drawn the heat map: from then on there is a chart below it."""
+
     measured = t.Tuple()
     """Sides whose `contributions` have been measured."""
 
@@ -147,6 +150,7 @@ class FeaturesPanel(Panel):
     def _answer_contributions(self, message: Message) -> Answer:
         """Measure what is added, for the chart below; without a model there is nothing to measure."""
         side = self._side(message)
+        self.looked = True
         if self.trace.reading is None:
             return {"measured": False}, []
         self._contributions(side)
