@@ -80,9 +80,9 @@ export const similarity: Panel = (scene, abort) => {
 
 /** The token of the side that is pinned, or pointed at, in whichever view. */
 const tokenAt =
-  ({ selection, side }: Scene, kind: "hovered" | "pinned") =>
+  ({ selection, side }: Scene, which: "hovered" | "pinned") =>
   (): number | null =>
-    tokenOn(selection, selection[kind].value, side.value, "query");
+    tokenOn(selection, selection[which].value, side.value, "query");
 
 /** The token that is spoken of: pinned, else pointed at, else the first. */
 const focusOf = (scene: Scene): ReadonlySignal<number> =>
