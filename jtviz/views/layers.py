@@ -40,6 +40,7 @@ OPTIONS = (
     "plane",
     "marking",
     "compared",
+    "centred",
     "through",
     "lens_colour",
     "neurons",

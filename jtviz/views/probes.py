@@ -45,7 +45,7 @@ class ProbesView(ChartView):
     >>> texts = [f"{who} has {what}." for who in ("A man", "A woman") for what in ("a cough", "a rash")]
     >>> found = jtviz.probe(jtviz.demo.classifier(), texts, ["man", "man", "woman", "woman"], cv=2)
     >>> len(found.view().chart.marks)
-    8
+    9
     """
 
     found: Probes

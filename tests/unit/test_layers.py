@@ -212,6 +212,35 @@ def test_similarities_are_cosines() -> None:
     assert found.to_pandas().shape == found.tokens.shape
 
 
+def test_centred_similarities_are_correlations_of_what_is_left_without_the_mean() -> None:
+    trace = traced()
+    hidden = trace.hidden("decoder").numpy()
+    found = similarity(trace, "decoder", layer=1, centred=True)
+    away = hidden - hidden.mean(1, keepdims=True)
+    np.testing.assert_allclose(found.tokens, 1 - cdist(away[1], away[1], "cosine"), atol=1e-5)
+    for token in range(hidden.shape[1]):
+        wanted = 1 - cdist(away[:, token], away[:, token], "cosine")
+        np.testing.assert_allclose(found.layers[token], wanted, atol=1e-5)
+    assert found.centred
+    # What all tokens share is gone: the mean over the pairs is near 0, where it was near 1.
+    rows = torch.randn(2, 50, 16) + 40
+    whole, left = (similarity(of(rows), centred=centred).tokens for centred in (False, True))
+    assert float(whole.min()) > 0.98
+    assert abs(float(left.mean())) < 0.05
+    # A text of one token, or of equal ones, has nothing left, not the direction of a rounding error.
+    same = torch.randn(2, 1, 16).repeat(1, 3, 1) * 1e3
+    assert bool((similarity(of(same), centred=True).tokens == 0).all())
+
+
+def test_pairs_that_would_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = traced("I like tea.")
+    monkeypatch.setattr(sys.modules["jtviz.analysis.layers.similarity"], "LIMIT", 4 * 5**2)
+    similarity(trace, "encoder")
+    monkeypatch.setattr(sys.modules["jtviz.analysis.layers.similarity"], "LIMIT", 4 * 5**2 - 1)
+    with pytest.raises(JtvizError, match="all pairs of 5 tokens do not fit"):
+        similarity(trace, "encoder")
+
+
 def test_layers_and_sides_that_are_not_there_are_answered_with_those_that_are() -> None:
     trace = jtviz.demo.classifier().trace("A man has a cough.")
     with pytest.raises(OutOfRangeError, match="layers 0 to 2"):

@@ -52,12 +52,15 @@ import {
 } from "./looking";
 import { type Answer, type Asked, type Question, told } from "./questions";
 import type { Scene } from "./scene";
+import { writeNumbers } from "./written";
 
 const LONGEST_LABEL = 112;
 const TALLEST_LABEL = 96;
 /** A label needs this much room along its axis. */
 const LABEL = 14;
 const TICKS = 18;
+/** A number fits into a cell of this size. */
+const NUMBER = 30;
 /** Room for marks above the columns. */
 const MARKS = 8;
 
@@ -98,6 +101,8 @@ export interface HeatmapOptions {
   marks?(): { columns: readonly number[]; cells: readonly (readonly [number, number])[] };
   /** As wide as high. */
   isSquare?: boolean;
+  /** With the numbers in cells that have room for them. */
+  isWritten?: boolean;
   /** What is called a row and a column, for the words below: "token", "dimension". */
   kinds: readonly [string, string];
   say(reading: Reading): string;
@@ -199,6 +204,10 @@ export function heatmap<T extends Block>(
         limit,
         scene.ramp.peek(),
       ]);
+      if (options.isWritten) {
+        const how = { limit, ramp: scene.ramp.peek(), font: font.peek() };
+        writeNumbers(context, answer.reply, bitsIn(answer), windows.peek(), how);
+      }
     }
     context.restore();
     context.strokeStyle = css(ink);
@@ -288,10 +297,16 @@ function* labelsOf({ count, label }: Lines): Generator<string> {
 }
 
 function lay(options: HeatmapOptions, width: number, measure: Measure): Frame {
-  const { rows, columns, isSquare = false } = options;
+  const { rows, columns, isSquare = false, isWritten = false } = options;
   const left = Math.min(LONGEST_LABEL, width / 3, measure(labelsOf(rows))) + 8;
   const labels = columns.turned ? Math.min(TALLEST_LABEL, measure(labelsOf(columns))) + 8 : TICKS;
-  const plot = layOut(rows.count(), columns.count(), width - left - 2, isSquare);
+  const plot = layOut(
+    rows.count(),
+    columns.count(),
+    width - left - 2,
+    isSquare,
+    isWritten ? NUMBER : undefined,
+  );
   return { ...plot, left: Math.ceil(left), top: Math.ceil(labels + (options.marks ? MARKS : 0)) };
 }
 

@@ -40,9 +40,15 @@ const axis = (count: number, cell: number, most: number): Axis => {
 };
 
 /** Fit a matrix into so many pixels across. */
-export function layOut(rows: number, columns: number, room: number, isSquare: boolean): Plot {
-  const wide = Math.min(WIDEST, Math.max(1, room) / Math.max(1, columns));
-  const high = Math.min(isSquare ? WIDEST : HIGHEST, TALLEST / Math.max(1, rows));
+export function layOut(
+  rows: number,
+  columns: number,
+  room: number,
+  isSquare: boolean,
+  widest: number = WIDEST,
+): Plot {
+  const wide = Math.min(widest, Math.max(1, room) / Math.max(1, columns));
+  const high = Math.min(isSquare ? widest : HIGHEST, TALLEST / Math.max(1, rows));
   const both = Math.min(wide, high);
   const most = isSquare && both >= LEGIBLE ? 0 : WIDEST;
   return {

@@ -50,6 +50,8 @@ export interface TrajectoriesTraits {
 export interface SimilarityTraits {
   /** Tokens of a layer, a token across layers, or layers. */
   compared: "tokens" | "itself" | "layers";
+  /** Whether the mean vector of a layer is subtracted before its tokens are compared. */
+  centred: boolean;
 }
 
 export interface LensTraits {

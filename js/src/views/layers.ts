@@ -22,6 +22,7 @@ import neuronsStyles from "../layers/neurons.css";
 import { Questions } from "../layers/questions";
 import { layerName, type Panel, type Scene } from "../layers/scene";
 import { similarity } from "../layers/similarity";
+import similarityStyles from "../layers/similarity.css";
 import { trajectories } from "../layers/trajectories";
 import type { LayersMeta, LayersTraits, Tab } from "../layers/types";
 import { slider } from "../parts/controls";
@@ -40,7 +41,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const { root, width } = openRoot(
     el,
     "jtviz layers",
-    baseStyles + styles + heatmapStyles + featureStyles + neuronsStyles,
+    baseStyles + styles + heatmapStyles + featureStyles + neuronsStyles + similarityStyles,
     gone,
   );
   const theme = watchTheme(root, gone);

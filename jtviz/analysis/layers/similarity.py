@@ -18,11 +18,14 @@ from jtviz.capture import JtvizError, OutOfRangeError, Trace
 from jtviz.capture.part import Index, chosen, is_int, positions
 
 from ..drawn import Drawn
-from .sums import Sums
+from .sums import LIMIT, Sums
 from .texts import side_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_ROUNDING = 1e-6
+"""A difference from the mean that is so small beside it is rounding, in single precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,8 @@ class Similarity:
         Float32 ``[tokens, layers + 1, layers + 1]``: of each token in one layer to itself in another.
     labels : tuple of str
         The tokens.
+    centred : bool
+        Whether the mean vector of each layer was subtracted first.
     """
 
     side: str
@@ -46,6 +51,7 @@ class Similarity:
     tokens: Tensor = field(repr=False)
     layers: Tensor = field(repr=False)
     labels: tuple[str, ...] = field(repr=False)
+    centred: bool = False
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the similarities of tokens as a table, rows and columns labelled by position and text."""
@@ -55,7 +61,9 @@ class Similarity:
         return pd.DataFrame(self.tokens.numpy(), index=names, columns=names)
 
 
-def similarity(trace: Trace, side: str | None = None, layer: int = -1) -> Similarity:
+def similarity(
+    trace: Trace, side: str | None = None, layer: int = -1, *, centred: bool = False
+) -> Similarity:
     """Compare the vectors of tokens in a layer, and each token's across layers, by their cosine.
 
     Parameters
@@ -65,8 +73,11 @@ def similarity(trace: Trace, side: str | None = None, layer: int = -1) -> Simila
     side : {"encoder", "decoder"}, optional
         The encoder's where there is one, if left out.
     layer : int
-        As in `Trace.hidden`: 0 is what enters the first block, -1 what the last returned. A few dimensions
-        of large variance (`features`) can make all tokens look alike (Ethayarajh 2019).
+        As in `Trace.hidden`: 0 is what enters the first block, -1 what the last returned.
+    centred : bool
+        Whether the mean vector of each layer is subtracted first. What all tokens share, and a few
+        dimensions of large variance (`features`), can make all of them look alike (Ethayarajh 2019, *How
+        Contextual are Contextualized Word Representations?*).
 
     Returns
     -------
@@ -76,7 +87,7 @@ def similarity(trace: Trace, side: str | None = None, layer: int = -1) -> Simila
     Raises
     ------
     JtvizError
-        If there is no such side.
+        If there is no such side, or the pairs of tokens would take more than `sums.LIMIT` bytes.
     OutOfRangeError
         If there is no such layer.
 
@@ -89,17 +100,55 @@ def similarity(trace: Trace, side: str | None = None, layer: int = -1) -> Simila
     """
     side = side_of(trace, side)
     hidden = trace.hidden(side).cpu()
-    if not is_int(layer) or not -len(hidden) <= layer < len(hidden):
-        raise OutOfRangeError(f"layer {layer!r} is not there: the stream has layers 0 to {len(hidden) - 1}.")
-    unit = F.normalize(hidden, dim=-1)
-    by_token = unit.transpose(0, 1)
+    count, tokens = hidden.shape[:2]
+    if not is_int(layer) or not -count <= layer < count:
+        raise OutOfRangeError(f"layer {layer!r} is not there: the stream has layers 0 to {count - 1}.")
+    if 4 * tokens**2 > LIMIT:
+        raise JtvizError(
+            f"all pairs of {tokens:,} tokens do not fit in {LIMIT >> 30} GiB: compare those that you mean, "
+            f"with directions(trace.hidden({side!r})[{layer}])."
+        )
+    by_token = directions(hidden, centred=centred).transpose(0, 1)
+    own = by_token[:, layer]
     return Similarity(
         side=side,
-        layer=int(layer) % len(hidden),
-        tokens=(unit[layer] @ unit[layer].T).clamp(-1, 1),
+        layer=int(layer) % count,
+        tokens=(own @ own.T).clamp(-1, 1),
         layers=(by_token @ by_token.transpose(1, 2)).clamp(-1, 1),
         labels=tuple(trace.tokens[side]),
+        centred=centred,
     )
+
+
+def directions(vectors: Tensor, *, centred: bool = False) -> Tensor:
+    """Return vectors ``[..., tokens, width]`` at length one, whose products are cosines.
+
+    Parameters
+    ----------
+    vectors : Tensor
+        Of all tokens.
+    centred : bool
+        Whether the mean over the tokens is subtracted first.
+
+    Returns
+    -------
+    Tensor
+        Float32; zeros stay zeros.
+
+    Examples
+    --------
+    >>> directions(torch.tensor([[3.0, 4.0], [0.0, 2.0]]))
+    tensor([[0.6000, 0.8000],
+            [0.0000, 1.0000]])
+    """
+    vectors = vectors.float()
+    if not centred:
+        return F.normalize(vectors, dim=-1)
+    mean = vectors.mean(-2, keepdim=True)
+    away = vectors - mean
+    # What is as small as rounding has no direction.
+    is_zero = away.norm(dim=-1, keepdim=True) <= _ROUNDING * mean.norm(dim=-1, keepdim=True)
+    return F.normalize(away, dim=-1).masked_fill(is_zero, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,4 +307,4 @@ def _result(
     return Cka(values[:split, split:], rows, columns, sums.tokens, widths, models=2)
 
 
-__all__ = ["Cka", "Similarity", "cka", "similarity"]
+__all__ = ["Cka", "Similarity", "cka", "directions", "similarity"]
