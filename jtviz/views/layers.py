@@ -38,6 +38,7 @@ OPTIONS = (
     "order",
     "projection",
     "plane",
+    "extent",
     "marking",
     "compared",
     "centred",

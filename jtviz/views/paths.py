@@ -69,21 +69,28 @@ class Paths:
         self.starts = bqplot.Scatter(**nothing, default_size=14, fill=False, stroke_width=1, visible=False)
         self.points = bqplot.Scatter(
             **nothing, default_size=40, display_names=False,
-            selected_style={"stroke": "gray", "stroke-width": "2.5", "opacity": "1"},
-            unselected_style={"opacity": "0.35"},
+            selected_style={"stroke": "gray", "stroke-width": "1.5", "opacity": "1"},
+            unselected_style={"opacity": "0.3"},
             tooltip=bqplot.Tooltip(fields=["name"], labels=["token"]),
         )  # fmt: skip
         self.ring = bqplot.Scatter(
             **nothing, default_size=150, colors=[RING], fill=False, stroke_width=2.5, visible=False
         )
         self.names = bqplot.Label(
-            **nothing, text=[""], x_offset=7, y_offset=-7, default_size=12, colors=["gray"], visible=False
+            **nothing,
+            text=[""],
+            x_offset=7,
+            y_offset=-7,
+            default_size=11,
+            colors=["gray"],
+            font_weight="normal",
+            visible=False,
         )
         self.brush = bqplot.interacts.BrushSelector(x_scale=self._x, y_scale=self._y, marks=[], color="gray")
-        quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray", "num_ticks": 5}
+        quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
         self._axes = [
-            bqplot.Axis(scale=self._x, tick_format=".2~g", label_offset="2.8em", **quiet),
-            bqplot.Axis(scale=self._y, side="left", tick_format=".2~g", label_offset="3.6em", **quiet),
+            bqplot.Axis(scale=self._x, tick_format=".4~g", label_offset="2.8em", **quiet),
+            bqplot.Axis(scale=self._y, side="left", tick_format=".4~g", label_offset="3.6em", **quiet),
         ]
         self.figure: bqplot.Figure = bqplot.Figure(
             marks=[self.lines, self.starts, self.points, self.ring, self.names], axes=self._axes,
@@ -94,7 +101,7 @@ class Paths:
         self.words = ipywidgets.HTML()
         self._draw()
         panels.observe(self._draw, FOLLOWED)
-        panels.observe(self._move, "hidden_layer")
+        panels.observe(self._move, ("hidden_layer", "extent"))
         panels.observe(self._use, "marking")
         self._shared.observe(self._mark, ("marked", "pinned"))
         self.brush.observe(self._brushed, "brushing")
@@ -104,7 +111,7 @@ class Paths:
     def close(self) -> None:
         """No longer follow the panels, nor lead them."""
         self._panels.unobserve(self._draw, FOLLOWED)
-        self._panels.unobserve(self._move, "hidden_layer")
+        self._panels.unobserve(self._move, ("hidden_layer", "extent"))
         self._panels.unobserve(self._use, "marking")
         self._shared.unobserve(self._mark, ("marked", "pinned"))
         self.brush.unobserve(self._brushed, "brushing")
@@ -121,10 +128,7 @@ class Paths:
         self.drawn = np.unique(np.linspace(0, count - 1, min(count, MOST)).astype(int))
         axes = self._panels.axes()
         self._at = found.paths[:, self.drawn][..., list(axes)].numpy().astype(float)
-        for scale, axis, values, dimension in zip(
-            (self._x, self._y), self._axes, np.moveaxis(self._at, -1, 0), axes, strict=True
-        ):
-            _fit(scale, values)
+        for axis, dimension in zip(self._axes, axes, strict=True):
             axis.label = _axis(found, dimension)
         self._colours = [_colour(int(index), count) for index in self.drawn]
         self._labels = [_name(found.tokens[index]) for index in self.drawn]
@@ -143,6 +147,9 @@ class Paths:
             return
         self._unbrush()
         layer = min(self._panels.hidden_layer, len(self._at) - 1)
+        room = self._at if self._panels.extent == "paths" else self._at[layer]
+        for scale, values in zip((self._x, self._y), np.moveaxis(room, -1, 0), strict=True):
+            _fit(scale, values)
         with self.points.hold_sync():
             self.points.x, self.points.y = self._at[layer].T
         self._mark()
@@ -206,6 +213,8 @@ class Paths:
             x, y = self.points.x, self.points.y
             inside = (min(across) <= x) & (x <= max(across)) & (min(up) <= y) & (y <= max(up))
         self.mark(self.drawn[inside].tolist())
+        # What it lay over is marked now; the rectangle would dim it.
+        self._unbrush()
 
     def mark(self, tokens: list[int]) -> None:
         """Mark these tokens of the side that is shown, and no others of it."""
@@ -265,7 +274,7 @@ def _some(indices: np.ndarray, most: int) -> np.ndarray:
 
 
 def _fit(scale: Any, values: np.ndarray) -> None:
-    """Give a scale the room of all layers, so that nothing jumps from layer to layer."""
+    """Give a scale room around values."""
     least, most = float(values.min()), float(values.max())
     room = 0.06 * ((most - least) or abs(most) or 1.0)
     with scale.hold_sync():

@@ -112,6 +112,37 @@ def test_links_are_the_weights_that_can_be_seen(trace: Trace) -> None:
     assert len([*pointed.iter(f"{SVG}path")]) == (weights[:, 3] >= 1 / 128).sum()
 
 
+def test_marked_tokens_are_underlined_and_their_curves_stand_out(trace: Trace) -> None:
+    view = AttentionView(trace, stage="cross", layer=1, heads=[2])
+    before = {path.get("d"): path.get("stroke-opacity") for path in drawn(view).iter(f"{SVG}path")}
+    view.marked = {"decoder": [3], "encoder": [0]}
+    try:
+        for mode in ("links", "matrix", "text"):
+            view.mode = mode
+            root = drawn(view)
+            lined = {
+                (e.get("data-side"), e.get("data-index"))
+                for e in root.iter(f"{SVG}text")
+                if e.get("text-decoration") == "underline"
+            }
+            assert lined == {("query", "3"), ("key", "0")}
+            assert "Marked tokens are underlined." in caption(root)
+        view.mode = "links"
+        weights = view.to_numpy()[0]
+        own = [
+            path
+            for path in drawn(view).iter(f"{SVG}path")
+            if path.get("stroke-opacity") == before[path.get("d")]
+        ]
+        assert len(own) == (weights[3] >= 1 / 128).sum() + (np.delete(weights[:, 0], 3) >= 1 / 128).sum()
+        view.pinned = {"query": 1}
+        assert all(
+            path.get("stroke-opacity") == before[path.get("d")] for path in drawn(view).iter(f"{SVG}path")
+        )
+    finally:
+        view.marked, view.pinned = {}, {}
+
+
 def test_of_many_links_the_strongest_are_drawn_and_that_is_said() -> None:
     view = AttentionView(random_trace(["a"] * 60, heads=4))
     root = drawn(view)

@@ -6,7 +6,6 @@ The references: torch by hand, the modules' own outputs caught by hooks, scikit-
 from __future__ import annotations
 
 import itertools
-import sys
 from typing import Any
 
 import numpy as np
@@ -250,12 +249,6 @@ def test_layers_and_sides_that_are_not_there_are_answered_with_those_that_are() 
             analysis(trace, "decoder")
     with pytest.raises(JtvizError, match="dimensions= is a number, 1 to"):
         trajectories(trace, dimensions=0)
-
-
-def test_without_scikit_learn_trajectories_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.decomposition", None)
-    with pytest.raises(JtvizError, match=r'pip install "jtviz\[layers\]"'):
-        trajectories(traced())
 
 
 def test_texts_are_read_without_pushing_traces_out_of_memory() -> None:

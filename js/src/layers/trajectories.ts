@@ -53,7 +53,7 @@ export const trajectories: Panel = (scene, abort) => {
   watch(abort, () => {
     marking.value = mouse.value === "marks";
   });
-  const words = h("div", { class: "caption" });
+  const words = h("div", { class: "caption told" });
   watch(abort, () => {
     const { answer, isWaiting } = asked;
     const now = answer.value;
@@ -79,6 +79,15 @@ export const trajectories: Panel = (scene, abort) => {
       ),
       planes,
       choice(
+        "Axes have room for",
+        [
+          ["paths", "All layers"],
+          ["layer", "This layer"],
+        ],
+        synced(scene.traits, "extent", abort),
+        abort,
+      ),
+      choice(
         "The mouse in the chart",
         [
           ["marks", "Drag marks"],
@@ -87,12 +96,11 @@ export const trajectories: Panel = (scene, abort) => {
         mouse,
         abort,
       ),
-      clear(scene, abort),
     ),
     words,
     told(asked, "laying the paths out …", abort),
     strip(scene, () => ({}), abort),
-    h("div", { class: "caption" }, "Below: each token’s path through the layers, and the layer shown."),
+    marks(scene, () => marking.value, abort),
   );
 };
 
@@ -111,14 +119,18 @@ function inWords({ explained, notes, fitted }: Reply, plane: string, isUmap: boo
   }.`;
 }
 
-/** How many tokens are marked, and a button that unmarks them. */
-function clear({ selection, side }: Scene, abort: AbortSignal): HTMLElement {
+/** How many tokens are marked, how others are, and a button that unmarks them. */
+function marks({ selection, side }: Scene, isMarking: () => boolean, abort: AbortSignal): HTMLElement {
   const words = h("span", { class: "caption", role: "status" });
   const button = press("clear marks", () => selection.mark(side.peek(), []), abort, { class: "link" });
   watch(abort, () => {
     const count = selection.marked.value[side.value]?.length ?? 0;
-    words.textContent = `${count === 0 ? "no token" : count === 1 ? "1 token" : `${thousands(count)} tokens`} marked, here and in every view of this text`;
+    const marked = count === 1 ? "1 token is" : `${count === 0 ? "no" : thousands(count)} tokens are`;
+    const how = isMarking()
+      ? "drag in the chart: tokens inside are marked here and in every view of this text"
+      : "point at a token in the chart to read it, click to pin it";
+    words.textContent = `${marked} marked · ${how}`;
     set(button, "aria-disabled", count === 0 ? true : undefined);
   });
-  return h("div", { class: "line" }, words, button);
+  return h("div", {}, words, " ", button);
 }

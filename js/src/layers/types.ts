@@ -43,6 +43,8 @@ export interface TrajectoriesTraits {
   projection: "pca" | "umap";
   /** Which two principal components are drawn. */
   plane: "1 × 2" | "1 × 3" | "2 × 3";
+  /** What the axes have room for. */
+  extent: "paths" | "layer";
   /** Whether dragging in the chart marks tokens; else a click pins one. */
   marking: boolean;
 }

@@ -37,7 +37,8 @@ def look_at(
 ) -> Look:
     """Return what a view shows, to be drawn."""
     settings = {name: getattr(view, name) for name in SETTINGS}
-    return Look(view.shown, settings, view.layer, view.pinned, hovered or {}, THEMES[theme], limits)
+    tokens = (view.pinned, hovered or {}, view.marked)
+    return Look(view.shown, settings, view.layer, *tokens, THEMES[theme], limits)
 
 
 @torch.no_grad()

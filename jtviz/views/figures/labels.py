@@ -50,6 +50,7 @@ class Label:
             colour,
             text_anchor=anchor,
             font_style="italic" if is_special else None,
+            text_decoration="underline" if self.index in look.marks[self.role] else None,
             opacity=FAINT if is_hidden else None,
             data_side=self.role,
             data_index=str(self.index),

@@ -18,6 +18,8 @@ from .words import number, outside
 
 FAINTEST = 1 / 128
 """The least opacity drawn."""
+BACK = 0.15
+"""What is left of the opacity of a curve of no marked token, where some are and none is in focus."""
 ROW = 14.0
 MIDDLE = 190.0
 LONGEST = 120.0
@@ -77,11 +79,16 @@ def _curves(look: Look, rows: slice, cols: slice, *, is_focused: bool) -> tuple[
     places = np.argwhere(drawn)
     most = look.limits.most_curves(max(rows.stop - rows.start, cols.stop - cols.start))
     strongest = np.argsort(np.abs(opacity[drawn]), kind="stable")[::-1][:most]
+    marks = look.marks if not is_focused and any(look.marks.values()) else None
     paths = []
     # The strongest last, on top.
     for member, row, col in places[strongest[::-1]]:
-        paths.append(_curve(look, int(member), int(row), int(col), float(opacity[member, row, col])))
+        stands_back = marks and not (rows.start + row in marks["query"] or cols.start + col in marks["key"])
+        how = float(opacity[member, row, col]) * (BACK if stands_back else 1)
+        paths.append(_curve(look, int(member), int(row), int(col), how))
     words = [_opacity_in_words(look, weights)]
+    if marks:
+        words.append("Curves of other tokens than the marked are fainter.")
     what = "of the token in focus" if is_focused else "shown"
     if len(places) > most:
         words.append(f"The {most:,} strongest of {len(places):,} weights {what} are drawn.")

@@ -5,7 +5,7 @@ Required: every number is one of `jtviz.views.shown.Shown`; what is not drawn is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -91,6 +91,8 @@ class Look:
         Pinned token of each side.
     hovered : mapping
         Token of each side that the reader points at.
+    marked : mapping
+        Marked tokens of each side, the encoder's and the decoder's.
     theme : Theme
         Colours.
     limits : Limits
@@ -102,6 +104,7 @@ class Look:
     layer: int
     pinned: Mapping[str, int | None]
     hovered: Mapping[str, int | None]
+    marked: Mapping[str, Sequence[int]]
     theme: Theme
     limits: Limits
     rows: slice = field(init=False)
@@ -167,6 +170,16 @@ class Look:
     def pin(self, role: str) -> int | None:
         """Return the pinned query or key."""
         return self.axis(role).at(self.pinned.get(role))
+
+    @cached_property
+    def marks(self) -> dict[str, frozenset[int | None]]:
+        """Which queries and keys are marked."""
+        trace, stage = self.trace, self.choice.stage
+        sides = {"query": trace.query_side(stage), "key": trace.key_side(stage)}
+        return {
+            role: frozenset(map(self.axis(role).at, self.marked.get(side, ())))
+            for role, side in sides.items()
+        }
 
     def focus(self, role: str) -> int | None:
         """Return the query or key in focus: what is pointed at, else what is pinned."""

@@ -37,6 +37,8 @@ def caption(look: Look, more: Sequence[str]) -> str:
         sentences.append("By words: summed over the tokens looked at, mean over those that look.")
     if look.is_predicted:
         sentences.append("Queries are named by the token they predict.")
+    if any(look.marks.values()):
+        sentences.append("Marked tokens are underlined.")
     sentences += [_sentence(note) for note in look.trace.notes if "switched off" in note]
     sentences += [*_hidden(look), *_filters(look), *more]
     return " ".join(sentences)

@@ -14,6 +14,7 @@ from .panel import Answer, Message, Panel
 
 PROJECTIONS = ("pca", "umap")
 PLANES = ("1 × 2", "1 × 3", "2 × 3")
+EXTENTS = ("paths", "layer")
 DIMENSIONS = 3
 MUCH = 0.5
 """A dimension, or a token, with more than this share of an axis is said."""
@@ -28,6 +29,9 @@ class TrajectoriesPanel(Panel):
     plane = t.Enum(PLANES, PLANES[0]).tag(sync=True, echo_update=False)
     """Which two principal components are drawn."""
 
+    extent = t.Enum(EXTENTS, EXTENTS[0]).tag(sync=True, echo_update=False)
+    """What the axes have room for: the paths through all layers, or the points of the layer shown."""
+
     marking = t.Bool(default_value=True).tag(sync=True, echo_update=False)
     """Whether dragging in the chart marks tokens; else pointing names a token, and a click pins it."""
 
@@ -38,7 +42,7 @@ class TrajectoriesPanel(Panel):
         Raises
         ------
         JtvizError
-            If scikit-learn, or umap-learn, is not installed.
+            If umap-learn, which UMAP needs, is not installed.
 
         Examples
         --------
@@ -94,5 +98,5 @@ def _note(found: Trajectories, axis: int) -> str:
         said.append(f"is to {parts[dimension]:.0%} dimension {dimension} of the stream".replace("%", " %"))
     if len(found.tokens) > 2 and float(spread[token] / spread.sum()) > MUCH:
         share = f"{spread[token] / spread.sum():.0%}".replace("%", " %")
-        said.append(f"has {share} of its spread from token {token} alone")
+        said.append(f"has {share} of its spread from token {token}, “{found.tokens[token]}”, alone")
     return " and ".join(said)
