@@ -33,7 +33,7 @@ TABS = {
     "direct": "Direct logits",
 }
 
-OPTIONS = ("order", "compared", "through", "lens_colour", "neurons", "unit", "components", "detail")
+OPTIONS = ("order", "compared", "through", "lens_colour", "tuned", "neurons", "unit", "components", "detail")
 """Traits of the panels that can be given when the view is made."""
 
 
