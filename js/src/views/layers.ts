@@ -15,6 +15,7 @@ import type { Model } from "../core/types";
 import { direct } from "../layers/direct";
 import { features } from "../layers/features";
 import { lens } from "../layers/lens";
+import lensStyles from "../layers/lens.css";
 import { neurons } from "../layers/neurons";
 import neuronsStyles from "../layers/neurons.css";
 import { Questions } from "../layers/questions";
@@ -35,7 +36,12 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const { choices, page } = await reachSelection(traits, host);
   if (gone.aborted) return;
   const selection = new Selection(meta, choices, page, gone);
-  const { root, width } = openRoot(el, "jtviz layers", baseStyles + styles + neuronsStyles, gone);
+  const { root, width } = openRoot(
+    el,
+    "jtviz layers",
+    baseStyles + styles + neuronsStyles + lensStyles,
+    gone,
+  );
   const theme = watchTheme(root, gone);
   const hidden = synced(traits, "hidden_layer", gone);
   const side = computed(() => selection.current.value.query);
