@@ -3,9 +3,9 @@
 import { computed, type ReadonlySignal, signal } from "@preact/signals-core";
 import { css, headColour } from "../core/colour";
 import { h, set, watch } from "../core/dom";
-import { percent, thousands } from "../core/words";
+import { thousands } from "../core/words";
 import { press } from "../parts/controls";
-import type { Path } from "./lens-rows";
+import { chance, type Path } from "./lens-rows";
 import { layerName, type Scene } from "./scene";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -47,7 +47,7 @@ export function paths(
         const mark = h("span", { class: "mark", "aria-hidden": "true" }, String(at + 1));
         mark.style.setProperty("--colour", colour(at));
         const name = h("b", { dir: "auto" }, found.words[at] ?? "");
-        const words = h("span", {}, `rank ${rank}, ${percent(found.probability[index] ?? 0)}`);
+        const words = h("span", {}, `rank ${rank}, ${chance(found.probability[index] ?? 0)}`);
         const item = h("span", { class: "followed" }, mark, name, words);
         if (at === 0) item.append(h("span", { class: "caption" }, "the model’s answer"));
         else {

@@ -1,6 +1,7 @@
 // What the layers predict, as it comes from the kernel: positions that were asked for once stay.
 // Required: numbers are those of the kernel, bit for bit; what another lens sees is never mixed in.
 
+import { percent } from "../core/words";
 import type { Answer } from "./questions";
 
 export interface LensReply {
@@ -109,3 +110,6 @@ export function mostOf(by: Measure, cells: Iterable<Cell>, vocabulary: number): 
   for (const cell of cells) most = Math.max(most, cell[by]);
   return most;
 }
+
+/** A probability as it is written here: what is next to nothing without its powers of ten. */
+export const chance = (share: number): string => (share > 0 && share < 1e-5 ? "< 0.001 %" : percent(share));

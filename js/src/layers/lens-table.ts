@@ -5,9 +5,9 @@ import { computed, type ReadonlySignal, type Signal, signal } from "@preact/sign
 import { css, inkOn } from "../core/colour";
 import { h, set, watch } from "../core/dom";
 import { hoverToken, pinToken, tokenOn } from "../core/token";
-import { percent, thousands } from "../core/words";
+import { thousands } from "../core/words";
 import { press } from "../parts/controls";
-import { type Column, type Measure, measured, shadeOf } from "./lens-rows";
+import { type Column, chance, type Measure, measured, shadeOf } from "./lens-rows";
 import { layerName, type Scene, tokensOf } from "./scene";
 
 /** Pixels of a column at least, of a row's name, and of a row. */
@@ -141,7 +141,7 @@ export function table(given: Table, abort: AbortSignal): HTMLElement {
         colours[Math.round(255 * shadeOf(measured(found, colour.value), colour.value, most.value))];
       cell.style.background = shade ? css(shade) : "";
       cell.style.color = shade ? inkOn(shade) : "";
-      const said = `${word} ${percent(best.probability)}`;
+      const said = `${word} ${chance(best.probability)}`;
       set(cell, "title", said);
       set(cell, "aria-label", `${layerName(layer)}, reading ${text[row] ?? ""}: ${said}`);
     }

@@ -6,11 +6,12 @@ import { css } from "../core/colour";
 import { h, watch } from "../core/dom";
 import { synced } from "../core/synced";
 import { pinToken, tokenOn } from "../core/token";
-import { number, percent, thousands } from "../core/words";
+import { number, thousands } from "../core/words";
 import { choice, select } from "../parts/controls";
 import { paths } from "./lens-path";
 import {
   type Column,
+  chance,
   columnsOf,
   type LensReply,
   MEASURES,
@@ -245,14 +246,14 @@ function detail(
           "li",
           { class: id === column.answer.id ? "agrees" : "", title: word },
           h("span", { dir: "auto" }, word),
-          h("small", {}, percent(probability)),
+          h("small", {}, chance(probability)),
         ),
       ),
     );
     const { entropy, divergence, rank, answerProbability } = cell;
     numbers.textContent =
       `entropy ${number(entropy)} nats · KL ${number(divergence)} nats · ` +
-      `the answer ${column.answer.word} has rank ${thousands(rank)}, ${percent(answerProbability)}`;
+      `the answer ${column.answer.word} has rank ${thousands(rank)}, ${chance(answerProbability)}`;
   });
   return node;
 }
