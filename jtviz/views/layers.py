@@ -44,6 +44,7 @@ OPTIONS = (
     "centred",
     "through",
     "lens_colour",
+    "tuned",
     "neurons",
     "unit",
     "components",

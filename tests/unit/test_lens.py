@@ -117,7 +117,8 @@ def masked() -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = transformers.BertConfig(**FAMILIES["BERT"].settings)
-        return transformers.BertForMaskedLM(config).eval()
+        model: Any = transformers.BertForMaskedLM(config)
+        return model.eval()
 
 
 def test_only_the_rows_that_are_asked_for_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,11 +56,27 @@ export interface SimilarityTraits {
   centred: boolean;
 }
 
+export interface TunedAbout {
+  /** Another one has another number. */
+  number: number;
+  /** How many rows it was trained on, and whether the text that is looked at is among them. */
+  rows: number;
+  seen: boolean;
+  /** The divergence of each layer but the last, in nats. */
+  before: number[];
+  after: number[];
+}
+
 export interface LensTraits {
   /** Through what layers are looked. */
   through: "logit" | "tuned";
   /** What cells are coloured by. */
   lens_colour: "probability" | "entropy" | "divergence" | "rank";
+  /** The tuned lens that is there; empty when none is. */
+  tuned_about: TunedAbout | Record<string, never>;
+  /** Whether one is being trained, and why it could not be. */
+  training: boolean;
+  training_problem: string;
 }
 
 export interface NeuronsTraits {

@@ -17,6 +17,7 @@ import { features } from "../layers/features";
 import featureStyles from "../layers/features.css";
 import heatmapStyles from "../layers/heatmap.css";
 import { lens } from "../layers/lens";
+import lensStyles from "../layers/lens.css";
 import { neurons } from "../layers/neurons";
 import neuronsStyles from "../layers/neurons.css";
 import { Questions } from "../layers/questions";
@@ -41,7 +42,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const { root, width } = openRoot(
     el,
     "jtviz layers",
-    baseStyles + styles + heatmapStyles + featureStyles + neuronsStyles + similarityStyles,
+    baseStyles + styles + heatmapStyles + featureStyles + neuronsStyles + similarityStyles + lensStyles,
     gone,
   );
   const theme = watchTheme(root, gone);

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -285,21 +285,21 @@ def looked_through(
     _, side = predicting(trace, side)
     streams = trace.hidden(side)
     place = chosen(rows, streams.shape[1], "row", f"the {side}", streams.device)
-    wanted = positions(place, streams.device).unique()
+    wanted = torch.unique(positions(place, streams.device))
     if not len(wanted):
         raise JtvizError(f"rows={rows!r} is empty: the {side} has {streams.shape[1]}.")
     with lm_head(trace, side) as head, exactly(streams.device):
         top = min(top, head.logits.shape[-1])
         parts = [_part(head, streams, some, top, through) for some in _few(head, wanted, len(streams))]
-    return LogitLens(side, trace.tokens[side], wanted.cpu(), *_joined(parts), trace, through)
+    numbers = _joined(parts)
+    return LogitLens(side, trace.tokens[side], wanted.cpu(), **numbers, trace=trace, through=through)
 
 
 def together(one: LogitLens, other: LogitLens) -> LogitLens:
     """Return the rows of two lenses as one; they look at the same trace in the same way."""
     rows = torch.cat([one.rows, other.rows])
     parts = [[getattr(lens, name) for name in _NUMBERS] for lens in (one, other)]
-    numbers = dict(zip(_NUMBERS, _joined(parts), strict=True))
-    return _of(replace(one, rows=rows, **numbers), rows.argsort())
+    return _of(replace(one, rows=rows, **_joined(parts)), rows.argsort())
 
 
 def taken(lens: LogitLens, rows: Tensor) -> LogitLens:
@@ -312,12 +312,13 @@ _NUMBERS = ("ids", "probability", "entropy", "divergence", "answer", "rank", "an
 
 def _of(lens: LogitLens, at: Tensor) -> LogitLens:
     numbers = {name: getattr(lens, name) for name in _NUMBERS}
-    few = {name: x[at] if x.ndim == 1 else x[:, at] for name, x in numbers.items()}
+    few: dict[str, Any] = {name: x[at] if x.ndim == 1 else x[:, at] for name, x in numbers.items()}
     return replace(lens, rows=lens.rows[at], **few)
 
 
-def _joined(parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-    return [torch.cat(one, 0 if one[0].ndim == 1 else 1).cpu() for one in zip(*parts, strict=True)]
+def _joined(parts: Sequence[Sequence[Tensor]]) -> dict[str, Any]:
+    joined = [torch.cat(one, 0 if one[0].ndim == 1 else 1).cpu() for one in zip(*parts, strict=True)]
+    return dict(zip(_NUMBERS, joined, strict=True))
 
 
 def _part(
@@ -373,7 +374,7 @@ def _logits(
         return torch.stack([head(stream)[rows.to(stream.device)].float() for stream in translated])
     # All layers at once: what the model does beside its head costs the same for one row as for many.
     few = [_translated(streams[i, rows], i, None if i == is_last else through) for i in layers]
-    return head(torch.cat(few)).float().unflatten(0, (len(few), len(rows)))
+    return head(torch.cat(few)).float().view(len(few), len(rows), -1)
 
 
 def _translated(rows: Tensor, layer: int, through: Translator | None) -> Tensor:
@@ -390,4 +391,5 @@ def _few(head: LMHead, rows: Tensor, layers: int) -> Iterator[Tensor]:
     at_once = max(1, MEMORY // (4 * head.logits.shape[-1] * layers))
     if at_once >= len(rows) or not head.takes_few_rows:
         at_once = len(rows)
-    yield from rows.split(at_once)
+    for start in range(0, len(rows), at_once):
+        yield rows[start : start + at_once]

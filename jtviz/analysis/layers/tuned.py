@@ -28,7 +28,7 @@ from jtviz.capture.memory import fingerprint
 from jtviz.capture.part import Index, is_int
 from jtviz.capture.reading import Reading, checked_single
 
-from ..attribution.progress import Shown, within
+from ..attribution.progress import Progress, Shown, within
 from .lens import LogitLens, divergence, looked_through
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def tuned_lens(
     """
     _checked(steps, rate, memory)
     hooked, given = hook(model), _several(texts)
-    streams, trace, side, seen = _read(hooked, given, side, memory)
+    streams, trace, side, seen = _read(hooked, given, side, memory, progress)
     layers, count, width = streams.shape
     generator = torch.Generator().manual_seed(seed)
     with lm_head(trace, side, gradients=True) as head:
@@ -290,7 +290,7 @@ def _divergences(head: LMHead, streams: Tensor, through: TunedLens | None) -> Te
 
 
 def _read(
-    hooked: HookedTransformer, given: Sequence[Any], side: str | None, memory: int
+    hooked: HookedTransformer, given: Sequence[Any], side: str | None, memory: int, progress: Shown
 ) -> tuple[Tensor, Trace, str, frozenset[str]]:
     """Return all streams ``[layers + 1, rows, width]``, a trace of the longest, side and digests."""
     found: list[Tensor] = []
@@ -298,6 +298,8 @@ def _read(
     longest: Trace | None = None
     held = 0
     for one in given:
+        if isinstance(progress, Progress):
+            progress.advance(0)  # who shows it may want to stop
         trace = _traced(hooked, one)
         _, side = predicting(trace, side)
         stream = trace.hidden(side).cpu()
