@@ -49,6 +49,8 @@ OPTIONS = (
     "unit",
     "components",
     "detail",
+    "answer",
+    "against",
 )
 """Traits of the panels that can be given when the view is made."""
 

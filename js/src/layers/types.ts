@@ -91,4 +91,7 @@ export interface NeuronsTraits {
 export interface DirectTraits {
   /** Whether the heads of a layer are taken together. */
   detail: "layer" | "head";
+  /** The token or class that is taken apart, and the one that is subtracted; null is what the row predicts. */
+  answer: string | null;
+  against: string | null;
 }

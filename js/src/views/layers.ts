@@ -13,6 +13,7 @@ import { synced } from "../core/synced";
 import { watchTheme } from "../core/theme";
 import type { Model } from "../core/types";
 import { direct } from "../layers/direct";
+import directStyles from "../layers/direct.css";
 import { features } from "../layers/features";
 import featureStyles from "../layers/features.css";
 import heatmapStyles from "../layers/heatmap.css";
@@ -42,7 +43,14 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const { root, width } = openRoot(
     el,
     "jtviz layers",
-    baseStyles + styles + heatmapStyles + featureStyles + neuronsStyles + similarityStyles + lensStyles,
+    baseStyles +
+      styles +
+      heatmapStyles +
+      featureStyles +
+      neuronsStyles +
+      similarityStyles +
+      lensStyles +
+      directStyles,
     gone,
   );
   const theme = watchTheme(root, gone);

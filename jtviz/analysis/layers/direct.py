@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from jtviz.capture import JtvizError, Trace
-from jtviz.capture.inputs import Prepared
+from jtviz.capture.forward import token_logits
+from jtviz.capture.inputs import Prepared, vocabulary
 from jtviz.capture.intervention.places import Places
 from jtviz.capture.reading import Reading, checked_single
 from jtviz.capture.score import score
@@ -283,7 +284,7 @@ def _outcome(trace: Trace, reading: Reading, twin: nn.Module, output: Any) -> Ou
     return Outcome(
         model=twin,
         output=output,
-        logits=trace.logits if trace.logits is not None and trace.logits.ndim == 2 else None,
+        logits=_token_logits(trace, reading, twin, output),
         following=prepared.following_ids,
         read=prepared.read,
         tokenizer=reading.tokenizer,
@@ -292,6 +293,15 @@ def _outcome(trace: Trace, reading: Reading, twin: nn.Module, output: Any) -> Ou
         answer=prepared.answer,
         example=0,
     )
+
+
+def _token_logits(trace: Trace, reading: Reading, twin: nn.Module, output: Any) -> Tensor | None:
+    """Return the logits of tokens, None of a classifier; a trace keeps none of long texts."""
+    if trace.logits is not None:
+        return trace.logits if trace.logits.ndim == 2 else None
+    rows = len(trace.tokens["decoder" if "decoder" in trace.tokens else "encoder"])
+    found = token_logits(output, vocabulary(reading.tokenizer, twin), rows, 0)
+    return None if found is None else found.detach()
 
 
 def _gradients(number: Tensor, shares: list[Tensor]) -> Iterator[Numbers]:
