@@ -6,6 +6,7 @@ The references: torch by hand, the modules' own outputs caught by hooks, scikit-
 from __future__ import annotations
 
 import itertools
+import sys
 from typing import Any
 
 import numpy as np
