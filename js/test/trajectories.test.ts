@@ -32,7 +32,13 @@ beforeEach(async () => {
     extent: "paths",
     marking: true,
   });
-  const meta: LayersMeta = { ...META, title: "", tabs: [], depth: { encoder: 4, decoder: 3 } };
+  const meta: LayersMeta = {
+    ...META,
+    title: "",
+    tabs: [],
+    depth: { encoder: 4, decoder: 3 },
+    width: { encoder: 8, decoder: 8 },
+  };
   selection = new Selection(meta, model as never, makePage(), abort);
   const scene = {
     meta,

@@ -31,6 +31,9 @@ NAMED = 40
 LONGEST = 16
 """Letters of a name."""
 
+WIDTH, HEIGHT, LETTER, LINE = 740.0, 396.0, 6.6, 11.0
+"""About how large the chart and a name in it are, in pixels: a name that would lie on another is left out."""
+
 RAMP = ("#466fbd", "#796cc4", "#a36abc", "#c56ca7", "#df728a", "#ed8168", "#ee9748")
 """From the first token to the last: even to the eye, and from blue to yellow for those who see no red."""
 
@@ -174,7 +177,8 @@ class Paths:
                 self.lines.colors = [self._colours[i] for i in lined]
                 self.lines.opacities = [0.7 if i in strong else 0.2 for i in lined]
         _put(self.starts, *self._at[0, lined].T, colors=[self._colours[i] for i in lined] or ["gray"])
-        named = lined if len(self.drawn) <= NAMED else _some(chosen, NAMED)
+        # What is pinned has its name first.
+        named = self._apart([*pins, *(lined if len(self.drawn) <= NAMED else _some(chosen, NAMED))])
         _put(
             self.names,
             self.points.x[named],
@@ -182,6 +186,19 @@ class Paths:
             text=np.array([self._labels[i] for i in named] or [""]),
         )
         self.words.value = self._legend(len(lined), len(chosen))
+
+    def _apart(self, places: list[Any]) -> list[int]:
+        """Return those whose names do not lie on one another, the first first."""
+        found: list[int] = []
+        boxes: list[tuple[float, float, float]] = []
+        for place in dict.fromkeys(int(one) for one in places):
+            x = WIDTH * (self.points.x[place] - self._x.min) / (self._x.max - self._x.min)
+            y = HEIGHT * (self.points.y[place] - self._y.min) / (self._y.max - self._y.min)
+            wide = LETTER * len(self._labels[place])
+            if all(abs(y - b) > LINE or x > a + w or x + wide < a for a, b, w in boxes):
+                boxes.append((x, y, wide))
+                found.append(place)
+        return found
 
     def _marked(self) -> list[int]:
         return list(self._shared.marked.get(self._panels.side, []))
@@ -244,7 +261,7 @@ class Paths:
             which = f"the paths of {lines} of {chosen} marked" if lines < chosen else "paths"
             said.append(f"{which} and pinned tokens are drawn, all are where there are up to {LINED}")
         if drawn > NAMED:
-            said.append(f"up to {NAMED} of these are named")
+            said.append(f"up to {NAMED} of these are named, where there is room")
         if drawn < count:
             said.append(f"{drawn:,} of {count:,} tokens, evenly sampled")
         return _said(" · ".join(said))

@@ -31,7 +31,7 @@ def layers_in(opened: OpenNotebook, cell: int = 0) -> Locator:
     return view
 
 
-def cell_at(view: Locator, row: int, column: int, shape: tuple[int, int]) -> dict[str, float]:
+def cell_at(view: Locator, row: int, column: int, shape: tuple[int, int]) -> Any:
     """Return where in the canvas a cell is; the plot ends at its right and lower edge."""
     box: Any = view.locator("canvas.heatmap").bounding_box()
     wide, high = (
