@@ -352,6 +352,13 @@ def test_python_answers_the_questions_that_typescript_asks_of_layers() -> None:
     assert asked == answered
 
 
+def test_no_panel_takes_the_name_of_another() -> None:
+    *panels, base = (klass for klass in LayersPanels.__mro__ if klass.__name__.endswith("Panel"))
+    names = [name for klass in panels for name in vars(klass).keys() - vars(base).keys()]
+    assert len(panels) == 6
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_python_and_typescript_name_the_same_tiles() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "js/src").rglob("*.ts")]
     kinds = set(re.findall(r'kind: "(\w+)"', "".join(sources)))

@@ -186,7 +186,7 @@ class LensPanel(Panel):
         ]
         layers, rows, top = lens.ids.shape
         told = {"side": lens.side, "first": first, "rows": rows, "layers": layers, "top": top}
-        return {**told, "vocabulary": self._vocabulary(), "words": words}, buffers
+        return {**told, "vocabulary": self._vocabulary_size(), "words": words}, buffers
 
     def _answer_lens_path(self, message: Message) -> Answer:
         """Answer with the probability and rank, in each layer, of the answer of a position and of tokens."""
@@ -232,7 +232,7 @@ class LensPanel(Panel):
         finally:
             self.busy, self.share, self.training = "", None, False
 
-    def _vocabulary(self) -> int:
+    def _vocabulary_size(self) -> int:
         """Return how many tokens a rank is a place among."""
         logits = self.trace.logits
         if logits is not None:
