@@ -50,6 +50,7 @@ beforeEach(async () => {
     layer: 0,
     heads: [0, 1, 2, 3],
     pinned: { query: null, key: null },
+    marked: {},
     selection: "",
     meta: { ...META, title: "", tabs: [["direct", "Direct logits", ""]], depth: { encoder: 4, decoder: 3 } },
     tab: "direct",
@@ -165,6 +166,6 @@ test("an axis has few round ticks and digits that tell bars apart, also of nothi
   expect(digits).toBe(2);
   expect(at(0)).toBeLessThan(at(6));
   const down = scaleOf([step({ value: -120 })], -120, 7);
-  expect(down).toMatchObject({ ticks: [-120, -100, -80, -60, -40, -20, -0], digits: 2 });
+  expect(down).toMatchObject({ ticks: [-120, -100, -80, -60, -40, -20, 0], digits: 2 });
   expect(scaleOf([], 0, 7).ticks).toContain(0);
 });

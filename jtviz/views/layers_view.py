@@ -18,6 +18,9 @@ from .layers import LayersPanels
 from .norms import Norms
 from .paths import Paths
 
+PICTURED = 128
+"""Tokens of a text that a cell's output has a picture of."""
+
 CHARTS: dict[str, Callable[[LayersPanels], Any]] = {"features": Norms, "trajectories": Paths}
 """What each tab has below it: an object with a ``figure``, ``words`` and ``close``."""
 
@@ -71,8 +74,9 @@ class LayersView(ipywidgets.VBox):  # type: ignore[misc]
         self.children = (self.panels, *((chart.figure, chart.words) if chart else ()))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """Add a picture, for whatever shows a notebook without its widgets."""
-        return with_image(super()._repr_mimebundle_(**kwargs), None)
+        """Add a picture, for whatever shows a notebook without its widgets; of long texts none."""
+        is_short = len(self.trace.tokens[self.panels.side]) <= PICTURED
+        return with_image(super()._repr_mimebundle_(**kwargs), self.panels.picture() if is_short else None)
 
     def close(self) -> None:
         """Close the panels, the charts and all that they are made of."""

@@ -183,8 +183,15 @@ export function scaleOf(steps: readonly Step[], total: number, most: number): Sc
   };
 }
 
-const fixed = (value: number, digits: number): string => value.toFixed(digits).replace(/^-/, "−");
-const signed = (value: number, digits: number): string => `${value < 0 ? "" : "+"}${fixed(value, digits)}`;
+const fixed = (value: number, digits: number): string =>
+  value
+    .toFixed(digits)
+    .replace(/^-(?=.*[1-9])/, "−")
+    .replace("-", "");
+const signed = (value: number, digits: number): string => {
+  const said = fixed(value, digits);
+  return said.startsWith("−") ? said : `+${said}`;
+};
 const share = (of: number): string => `${(100 * of).toFixed(3)}%`;
 
 function rowOf(step: Step, scale: Scale, isOpen: boolean): HTMLElement {

@@ -69,6 +69,11 @@ class DirectPanel(Panel):
         return waterfall(self.direct, self.detail)
 
     @property
+    def _direct_is_there(self) -> bool:
+        """Whether what is shown was computed."""
+        return ("direct", self._pinned_row, self.answer, self.against) in self._once_kept
+
+    @property
     def _predicting(self) -> str:
         """The side whose rows predict."""
         return "decoder" if "decoder" in self.trace.tokens else "encoder"

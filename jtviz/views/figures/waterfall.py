@@ -1,0 +1,87 @@
+"""A figure of direct logits: bars that start where the one before ended.
+
+Twin: js/src/layers/direct-waterfall.ts.
+
+Required: every bar with its number; the last is the logit, which those above it sum to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jtviz.analysis.layers.waterfall import Step
+
+from . import svg
+from .colour import THEMES, Theme, ramp, ramp_against
+from .lettering import clip, wrap
+from .part import SMALL, TOKEN
+
+MARGIN = 12.0
+NAME = 120.0
+PLOT = 260.0
+NUMBER = 44.0
+WIDE = NAME + PLOT + 2 * NUMBER
+ROW = 15.0
+LINE = 11.5
+
+
+def waterfall_svg(steps: Sequence[Step], total: tuple[str, float], words: str, theme: str = "light") -> str:
+    """Draw a waterfall as SVG.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        The bars.
+    total : (str, float)
+        What they sum to, in words and as a number.
+    words : str
+        The caption.
+    theme : {"light", "dark"}
+        Its colours.
+    """
+    look = THEMES[theme]
+    ends = [0.0, total[1], *(step.end for step in steps)]
+    low, high = min(ends), max(ends)
+    span = (high - low) or 1.0
+
+    def at(value: float) -> float:
+        return NAME + (value - low) / span * PLOT
+
+    height = (len(steps) + 2) * ROW
+    marks = [
+        _row(look, 0, "part", "adds", "so far", soft=True),
+        svg.rect(at(0), ROW, 0.6, height - ROW, fill=look.soft),
+    ]
+    for n, step in enumerate(steps, 1):
+        y = n * ROW
+        colours = (ramp_against if step.value < 0 else ramp)(look.paper, None, dark=look.dark)
+        left, right = sorted((at(step.start), at(step.end)))
+        marks.append(svg.rect(left, y + 3, max(0.6, right - left), ROW - 6, fill=colours[128]))
+        marks.append(svg.rect(at(step.end) - 0.25, y + ROW - 3, 0.5, 6, fill=look.soft))
+        marks.append(_row(look, y, step.name, _number(step.value, sign="+"), _number(step.end)))
+    y = (len(steps) + 1) * ROW
+    left, right = sorted((at(0), at(total[1])))
+    marks.append(svg.rect(0, y, WIDE, 0.6, fill=look.line))
+    marks.append(svg.rect(left, y + 3, max(0.6, right - left), ROW - 6, fill=look.soft))
+    marks.append(_row(look, y, total[0], "", _number(total[1])))
+    lines = wrap(words, SMALL, WIDE)
+    y = height + 8
+    marks += [svg.text(0, y + 8 + n * LINE, line, SMALL, look.ink) for n, line in enumerate(lines)]
+    says = {"title": total[0], "desc": words}
+    size = (WIDE + 2 * MARGIN, y + len(lines) * LINE + 2 * MARGIN)
+    return svg.document([svg.group(marks, MARGIN, MARGIN)], *size, look.paper, says)
+
+
+def _row(look: Theme, y: float, name: str, adds: str, so_far: str, *, soft: bool = False) -> str:
+    ink = look.soft if soft else look.ink
+    cells = [
+        svg.text(0, 11, clip(name, TOKEN, NAME - 8), TOKEN, ink),
+        svg.text(WIDE - NUMBER, 11, adds, TOKEN, ink, text_anchor="end"),
+        svg.text(WIDE, 11, so_far, TOKEN, look.soft, text_anchor="end"),
+    ]
+    return svg.group(cells, 0, y)
+
+
+def _number(value: float, sign: str = "-") -> str:
+    said = format(value, f"{sign}.2f")
+    return ("+" * (sign == "+") + "0.00") if said.strip("+-") == "0.00" else said.replace("-", "−")
