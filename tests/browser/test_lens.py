@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, expect
 from .conftest import Open
 from .jupyter import JupyterServer
 from .opened import OpenNotebook
-from .test_explorer import shown_in
+from .test_explorer import number, shown_in, token
 
 SENTENCE = "We went to the market with our friends."
 CELLS = [
@@ -56,9 +56,7 @@ def test_the_lens_reads_layers_pins_positions_and_is_tuned(lab: JupyterServer, o
     # A click pins the position everywhere, and follows the token through the layers.
     cell(view, 0, 3).click()
     opened.expect_python("attention.pinned", {"query": 3, "key": None})
-    expect(shown_in(opened, 1).locator("[data-side=query][data-state=pinned]")).to_have_attribute(
-        "data-token", "3"
-    )
+    expect(token(shown_in(opened, 1), "query", 3)).to_have_attribute("data-state", "pinned")
     followed = view.get_by_role("group", name="Tokens that are followed")
     expect(followed.locator("b")).to_have_text([words[-1][3], words[0][3]])
     opened.picture("lens", view)
@@ -90,8 +88,10 @@ def test_the_lens_reads_layers_pins_positions_and_is_tuned(lab: JupyterServer, o
     view.get_by_role("spinbutton", name="Steps").blur()
     view.get_by_role("button", name="Train").click()
     expect(view.locator("summary")).to_contain_text("trained on", timeout=60_000)
-    tuned = of(opened, "panels.tuned(panels.trace).words(panels.tuned(panels.trace).ids[0, :, 0])")
-    assert tuned != words[0]
-    for row, word in enumerate(tuned):
-        expect(cell(view, 0, row)).to_have_text(word)
+    apart = [
+        of(opened, f"float(panels.lens_of(3, {kind!r}).divergence[0, 0])") for kind in ("logit", "tuned")
+    ]
+    assert apart[1] < 0.9 * apart[0]
+    cell(view, 0, 3).hover()
+    expect(view.get_by_role("status").last).to_contain_text(f"KL {number(apart[1])} nats")
     opened.picture("lens-tuned", view)

@@ -53,6 +53,7 @@ def test_the_page_is_told_the_numbers_of_the_analysis(through: str, tuned: Tuned
         np.testing.assert_array_equal(values, precise.flatten().numpy())
     ids = wanted.ids.flatten().tolist()
     assert [reply["words"][str(i)] for i in ids] == wanted.words(wanted.ids)
+    assert trace.logits is not None
     assert reply["vocabulary"] == trace.logits.shape[-1]
 
 
@@ -68,9 +69,9 @@ def test_the_last_row_reads_what_the_translator_writes() -> None:
 def test_a_position_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
 
-    def counted(*given: Any, rows: Any, **more: Any) -> Any:
-        looked.append(rows)
-        return logit_lens(*given, rows=rows, **more)
+    def counted(trace: jtviz.Trace, **more: Any) -> Any:
+        looked.append(more["rows"])
+        return logit_lens(trace, **more)
 
     monkeypatch.setattr(panel_module, "logit_lens", counted)
     panels = panels_of()
