@@ -345,8 +345,8 @@ def show_layers(
     texts : list of str, or data frame, optional
         A data set in which the tokens are looked for that set a feed-forward unit off.
     **settings
-        Traits of the panels, and ``stage``, ``layer``, ``heads``, ``pinned`` and ``marked``. Also ``tuned``, a `jtviz.analysis.TunedLens` to look
-        through, as one that was loaded.
+        Traits of the panels, and ``stage``, ``layer``, ``heads``, ``pinned`` and ``marked``. Also
+        ``tuned``, a `jtviz.analysis.TunedLens` to look through.
 
     Returns
     -------
