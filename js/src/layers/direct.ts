@@ -49,6 +49,7 @@ export const direct: Panel = (scene, abort) => {
   const either: Asked<unknown> = {
     answer: asked.answer,
     isWaiting: computed(() => asked.isWaiting.value || inside.isWaiting.value),
+    late: computed(() => asked.late.value || inside.late.value),
     problem: computed(() => asked.problem.value || inside.problem.value),
   };
   const isStale = computed(() => asked.isWaiting.value || asked.problem.value !== "");

@@ -21,6 +21,8 @@ export interface Asked<T> {
   /** The newest there is: that of the last question, while the next is on its way. */
   answer: ReadonlySignal<Answer<T> | null>;
   isWaiting: ReadonlySignal<boolean>;
+  /** That Python has been silent for long, in words; it may be busy. */
+  late: ReadonlySignal<string>;
   problem: ReadonlySignal<string>;
 }
 
@@ -34,12 +36,13 @@ export class Questions {
   /** Ask what is wanted, now and whenever that changes; null asks nothing and has no answer. */
   about<T>(wanted: () => Question | null, abort: AbortSignal): Asked<T> {
     const answer: Signal<Answer<T> | null> = signal(null);
-    const [isWaiting, problem] = [signal(false), signal("")];
+    const [isWaiting, late, problem] = [signal(false), signal(""), signal("")];
     let newest: Question | null = null;
     let isAsking = false;
     const show = (found: Answer<T> | null): void => {
       answer.value = found;
       isWaiting.value = false;
+      late.value = "";
       problem.value = "";
     };
     const go = async (): Promise<void> => {
@@ -48,15 +51,17 @@ export class Questions {
         const question: Question = newest;
         const isNewest = (): boolean => question === newest && !abort.aborted;
         try {
-          const late = (words: string): void => {
-            if (isNewest()) problem.value = words;
+          const silent = (words: string): void => {
+            if (isNewest()) late.value = words;
           };
-          const found = { question, ...(await this.requests.ask<T>(question, late)) };
-          this.#keep(found);
+          const known = this.#known<T>(question);
+          const found = known ?? { question, ...(await this.requests.ask<T>(question, silent)) };
+          if (!known) this.#keep(found);
           if (isNewest()) show(found);
         } catch (error) {
           if (isNewest()) {
             isWaiting.value = false;
+            late.value = "";
             problem.value = error instanceof Error ? error.message : String(error);
           }
         }
@@ -77,10 +82,11 @@ export class Questions {
           return;
         }
         isWaiting.value = true;
+        problem.value = "";
         if (!isAsking) void go();
       });
     });
-    return { answer, isWaiting, problem };
+    return { answer, isWaiting, late, problem };
   }
 
   /** Ask once; for what is not a matter of looking. */
@@ -112,11 +118,16 @@ const size = ({ buffers }: Answer<unknown>): number =>
   1024 + buffers.reduce((sum, { byteLength }) => sum + byteLength, 0);
 
 /** That an answer is on its way (`words`), and why there is none. */
-export function told({ isWaiting, problem }: Asked<unknown>, words: string, abort: AbortSignal): HTMLElement {
+export function told(
+  { isWaiting, late, problem }: Asked<unknown>,
+  words: string,
+  abort: AbortSignal,
+): HTMLElement {
   const line = h("div", { class: "caption waits" }, words);
   const alert = h("div", { role: "alert", class: "problem" });
   watch(abort, () => {
-    line.classList.toggle("quiet", !isWaiting.value || problem.value !== "");
+    line.classList.toggle("quiet", !isWaiting.value);
+    line.textContent = late.value ? `${words} · ${late.value}` : words;
     alert.hidden = problem.value === "";
     alert.textContent = problem.value;
   });
