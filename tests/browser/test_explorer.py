@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from .conftest import Open
@@ -185,6 +186,7 @@ def worst_task(page: Page) -> float:
     return worst
 
 
+@pytest.mark.alone
 def test_a_long_input_is_zoomed_searched_and_scrolled(lab: JupyterServer, open_notebook: Open) -> None:
     opened = open_notebook(lab, lab.write_notebook("long.ipynb", [LONG]))
     opened.run_all()
