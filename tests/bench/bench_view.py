@@ -10,6 +10,7 @@ import json
 
 import pytest
 
+from tests.bench.frames import FRAMES
 from tests.browser.conftest import Open
 from tests.browser.jupyter import JupyterServer
 
@@ -24,25 +25,10 @@ jtviz.show_attention(
 )
 """
 
-MEASURE = """async (root) => {
-  const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-  const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-  const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
-  const long = [];
-  new PerformanceObserver((list) => list.getEntries().forEach((e) => long.push(e.duration)))
-    .observe({ entryTypes: ["longtask"] });
-  const time = async (act, rounds, pause) => {
-    const times = [];
-    for (let i = 0; i < rounds; i++) {
-      await sleep(pause);
-      await frame();
-      const start = performance.now();
-      act(i);
-      await frame();
-      times.push(performance.now() - start);
-    }
-    return median(times);
-  };
+MEASURE = (
+    "async (root) => {"
+    + FRAMES
+    + """
   const slider = root.querySelector("[role=slider]");
   const key = (name) => slider.dispatchEvent(
     new KeyboardEvent("keydown", { key: name, bubbles: true, composed: true }));
@@ -59,6 +45,7 @@ MEASURE = """async (root) => {
     "DOM nodes": root.querySelectorAll("*").length,
   };
 }"""
+)
 
 
 @pytest.mark.parametrize("mode", ["links", "matrix", "text"])

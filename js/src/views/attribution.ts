@@ -20,6 +20,7 @@ import { watchTheme } from "../core/theme";
 import type { Model } from "../core/types";
 import { number, percent } from "../core/words";
 import { choice, select, tick } from "../parts/controls";
+import flowStyles from "../parts/flow.css";
 import { progress } from "../parts/progress";
 import styles from "./attribution.css";
 
@@ -29,7 +30,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const { choices, page } = await reachSelection(traits, host);
   if (gone.aborted) return;
   const selection = new Selection(meta, choices, page, gone);
-  const { root, width } = openRoot(el, "jtviz attribution", baseStyles + styles, gone);
+  const { root, width } = openRoot(el, "jtviz attribution", baseStyles + flowStyles + styles, gone);
 
   const scene: Scene = {
     meta,

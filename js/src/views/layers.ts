@@ -28,6 +28,7 @@ import similarityStyles from "../layers/similarity.css";
 import { trajectories } from "../layers/trajectories";
 import type { LayersMeta, LayersTraits, Tab } from "../layers/types";
 import { slider } from "../parts/controls";
+import flowStyles from "../parts/flow.css";
 import { progress } from "../parts/progress";
 import styles from "./layers.css";
 
