@@ -45,6 +45,7 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     el,
     "jtviz layers",
     baseStyles +
+      flowStyles +
       styles +
       heatmapStyles +
       featureStyles +
