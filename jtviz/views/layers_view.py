@@ -22,7 +22,7 @@ PICTURED = 128
 """Tokens of a text that a cell's output has a picture of."""
 
 CHARTS: dict[str, Callable[[LayersPanels], Any]] = {"features": Norms, "trajectories": Paths}
-"""What each tab has below it: an object with a ``figure``, ``words`` and ``close``."""
+"""What each tab has below it: an object with ``children`` and ``close``."""
 
 
 class LayersView(ipywidgets.VBox):  # type: ignore[misc]
@@ -71,7 +71,7 @@ class LayersView(ipywidgets.VBox):  # type: ignore[misc]
         chart = self._charts.get(self.panels.tab)
         if make and chart is None:
             chart = self._charts[self.panels.tab] = make(self.panels)
-        self.children = (self.panels, *((chart.figure, chart.words) if chart else ()))
+        self.children = (self.panels, *(chart.children if chart else ()))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Add a picture, for whatever shows a notebook without its widgets; of long texts none."""
@@ -84,7 +84,7 @@ class LayersView(ipywidgets.VBox):  # type: ignore[misc]
             self.panels.unobserve(self._draw, ("tab", "looked"))
             for chart in self._charts.values():
                 chart.close()
-                close_all(chart.figure, chart.words)
+                close_all(*chart.children)
             self.panels.close()
             close_all(self.panels.layout, self.layout)
         super().close()

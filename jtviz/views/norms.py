@@ -14,6 +14,8 @@ import numpy as np
 
 from jtviz.analysis.layers.contributions import Contributions
 
+from .chart import key
+
 if TYPE_CHECKING:
     import bqplot
 
@@ -27,13 +29,22 @@ SERIES = {
 }
 """Name and colour of what is drawn: apart in lightness, and told by the order of their words."""
 
+SWATCH = "display:inline-block;width:18px;height:10px;margin:0 6px -1px 0;"
+
 BAND = (10, 90)
 """Percentiles of the tokens that a band covers."""
 
 WIDE = 30.0
-"""From this ratio of the largest mean to the smallest on, lengths are on a logarithmic scale."""
+"""From this ratio of the largest median to the smallest on, lengths are on a logarithmic scale."""
+
+READ = (
+    "Layer 0 is what enters the first block; what a block adds stands at the layer that it returns. "
+    "The upright line is at the layer shown: click a point to show another."
+)
 
 TICKS = 16
+NAMED = 16
+"""Letters of a token that a legend has room for."""
 FOLLOWED = ("hidden_layer", "pinned")
 ASKED = ("stage", "measured")
 
@@ -48,10 +59,14 @@ class Norms:
 
     Attributes
     ----------
+    legend : ipywidgets.HTML
+        What its lines are, above it.
     figure : bqplot.Figure
         The chart.
     words : ipywidgets.HTML
-        What its lines are, and what is not in them.
+        How it is read, and what is not in it.
+    children : tuple of ipywidgets.Widget
+        All of them, from top to bottom.
     lengths : dict of str to numpy.ndarray
         What is drawn, ``[layers + 1, tokens]`` each: NaN where there is none.
 
@@ -71,10 +86,10 @@ class Norms:
         self.lengths: dict[str, np.ndarray] = {}
         self._x, self._y = bqplot.LinearScale(), bqplot.LinearScale()
         scales = {"x": self._x, "y": self._y}
-        self._bands, self._means, self._own = (
+        self._bands, self._medians, self._own = (
             {name: bqplot.Lines(x=[], y=[], scales=scales, visible=False, **_style(kind, colour))
              for name, (_, colour) in SERIES.items()}
-            for kind in ("band", "mean", "own")
+            for kind in ("band", "median", "own")
         )  # fmt: skip
         self._rule = bqplot.Lines(
             x=[0, 0], y=[0, 1], scales={"x": self._x, "y": bqplot.LinearScale(min=0, max=1)},
@@ -83,20 +98,29 @@ class Norms:
         self._points = bqplot.Scatter(
             x=[], y=[], scales=scales, colors=[SERIES["stream"][1]], default_size=44,
             interactions={"click": "select"}, selected_style={}, unselected_style={},
-            tooltip=bqplot.Tooltip(fields=["x", "y"], formats=["d", ".4g"], labels=["layer", "mean norm"]),
+            tooltip=bqplot.Tooltip(
+                fields=["x", "y"], formats=["d", ".4g"], labels=["layer", "median length"]
+            ),
         )  # fmt: skip
         quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
         self._across = bqplot.Axis(scale=self._x, tick_format="d", label_offset="2.8em", **quiet)
         self._up = bqplot.Axis(scale=self._y, side="left", tick_format=".3~g", label_offset="4em", **quiet)
-        self._across.label = "layer of the stream (0 enters the first block)"
-        marks = [*self._bands.values(), self._rule, *self._means.values(), *self._own.values(), self._points]
+        self._across.label = "layer of the stream"
+        marks = [
+            *self._bands.values(),
+            self._rule,
+            *self._medians.values(),
+            *self._own.values(),
+            self._points,
+        ]
         self.figure: bqplot.Figure = bqplot.Figure(
             marks=marks, axes=[self._across, self._up],
             layout={"width": "100%", "max_width": "840px", "height": "260px"},
             fig_margin={"top": 8, "bottom": 48, "left": 72, "right": 16},
             animation_duration=0, display_toolbar=False,
         )  # fmt: skip
-        self.words = ipywidgets.HTML()
+        self.legend, self.words = ipywidgets.HTML(), ipywidgets.HTML()
+        self.children = (self.legend, self.figure, self.words)
         self._draw()
         panels.observe(self._draw, ASKED)
         panels.observe(self._follow, FOLLOWED)
@@ -112,25 +136,23 @@ class Norms:
         panels = self._panels
         found = panels.contributions if panels.side in panels.measured else None
         self.lengths = _lengths(panels.features.norms.numpy(), found)
-        means = {name: _where(own, own.mean(1)) for name, own in self.lengths.items()}
+        medians = {name: _where(own, np.median(own, 1)) for name, own in self.lengths.items()}
         for name in SERIES:
-            self._bands[name].visible = self._means[name].visible = name in means
-            if name not in means:
+            self._bands[name].visible = self._medians[name].visible = name in medians
+            if name not in medians:
                 continue
-            x, mean = means[name]
+            x, median = medians[name]
             low, high = np.percentile(self.lengths[name][x], BAND, axis=1)
-            for line, y in ((self._bands[name], np.stack([low, high])), (self._means[name], mean)):
+            for line, y in ((self._bands[name], np.stack([low, high])), (self._medians[name], median)):
                 with line.hold_sync():
                     line.x, line.y = x, y
         layers = len(self.lengths["stream"])
         every = -(-layers // TICKS)
         self._across.tick_values = list(range(0, layers, every))
         with self._points.hold_sync():
-            self._points.x, self._points.y = means["stream"]
-        words = _words(list(means), self.lengths["stream"].shape[1])
-        notes = map(html.escape, _notes(found, has_model=panels.trace.reading is not None))
-        style = "margin:0 12px 8px;font-size:12px;line-height:20px;color:gray;max-width:840px"
-        self.words.value = f'<div style="{style}">{"<br>".join([*words, *notes])}</div>'
+            self._points.x, self._points.y = medians["stream"]
+        notes = _notes(found, has_model=panels.trace.reading is not None)
+        self.words.value = _block("<br>".join(map(html.escape, [READ, *notes])), below=8)
         self._follow()
 
     def _rescale(self, drawn: list[np.ndarray]) -> None:
@@ -143,7 +165,7 @@ class Norms:
         kind = bqplot.LogScale if is_wide else bqplot.LinearScale
         if not isinstance(self._y, kind):
             old, self._y = self._y, kind()
-            for mark in (*self._bands.values(), *self._means.values(), *self._own.values(), self._points):
+            for mark in (*self._bands.values(), *self._medians.values(), *self._own.values(), self._points):
                 mark.scales = {"x": self._x, "y": self._y}
             self._up.scale = self._y
             old.close()
@@ -161,18 +183,25 @@ class Norms:
         lines = {
             name: _where(own, own[:, pinned]) for name, own in self.lengths.items() if pinned is not None
         }
-        means = [_where(own, own.mean(1))[1] for own in self.lengths.values()]
-        self._rescale([*means, *(y for _, y in lines.values())])
+        medians = [_where(own, np.median(own, 1))[1] for own in self.lengths.values()]
+        self._rescale([*medians, *(y for _, y in lines.values())])
         for name, line in self._own.items():
             line.visible = name in lines
             if name in lines:
                 with line.hold_sync():
                     line.x, line.y = lines[name]
+        self.legend.value = _block(
+            _legend(list(self.lengths), self.lengths["stream"].shape[1], self._named(pinned))
+        )
         self._is_following = True
         try:
             self._points.selected = np.array([layer])
         finally:
             self._is_following = False
+
+    def _named(self, token: int | None) -> str:
+        text = "" if token is None else self._panels.trace.tokens[self._panels.side].text[token].strip()
+        return f" ({token} {text[:NAMED]})" if token is not None else ""
 
     def _lead(self, change: dict[str, Any]) -> None:
         chosen = change["new"]
@@ -208,20 +237,24 @@ def _style(kind: str, colour: str) -> dict[str, Any]:
     return {"colors": [colour], **(dashed if kind == "own" else {"stroke_width": 2.2})}
 
 
-def _words(names: list[str], tokens: int) -> list[str]:
-    """Return what the lines are, as HTML; nothing in it comes from a text or a model."""
-    bar = "display:inline-block;width:18px;height:3px;margin:0 6px 3px 0;background:"
-    lines = "".join(
-        f'<span style="margin-right:16px;white-space:nowrap">'
-        f'<span style="{bar}{SERIES[name][1]}"></span>{SERIES[name][0]}</span>'
-        for name in names
-    )
-    said = (
-        f"lines: mean length over {tokens:,} token{'s' if tokens != 1 else ''}, what a block adds at the "
-        f"layer it returns · bands: {BAND[0]}th to {BAND[1]}th percentile · dashed: the pinned token · "
-        "upright: the layer shown; click a point to show its layer"
-    )
-    return [lines, said]
+def _legend(names: list[str], tokens: int, pinned: str) -> str:
+    """Return what the lines are, as HTML."""
+    colours = [key(SERIES[name][1], SERIES[name][0]) for name in names]
+    grey = SERIES["stream"][1]
+    many = f"median of {tokens:,} tokens" if tokens != 1 else "the only token"
+    band = f'<span style="{SWATCH}background:{grey};opacity:0.35"></span>'
+    spread = f"{band}{BAND[0]}th to {BAND[1]}th percentile"
+    kinds = [
+        key(grey, many),
+        f'<span style="display:inline-block;margin-right:16px">{spread}</span>',
+        key(grey, f"the pinned token{pinned}", dashed=True),
+    ]
+    return f"<div>{''.join(colours)}</div><div>{''.join(kinds)}</div>"
+
+
+def _block(said: str, *, below: int = 0) -> str:
+    style = f"margin:0 12px {below}px;font-size:12px;line-height:20px;color:gray;max-width:840px"
+    return f'<div style="{style}">{said}</div>'
 
 
 def _notes(found: Contributions | None, *, has_model: bool) -> list[str]:

@@ -55,6 +55,8 @@ class Paths:
         The chart.
     words : ipywidgets.HTML
         What is drawn, or why nothing is.
+    children : tuple of ipywidgets.Widget
+        Both, from top to bottom.
     drawn : numpy.ndarray
         Indices of the tokens that are drawn.
     """
@@ -102,6 +104,7 @@ class Paths:
             animation_duration=0, display_toolbar=False,
         )  # fmt: skip
         self.words = ipywidgets.HTML()
+        self.children = (self.figure, self.words)
         self._draw()
         panels.observe(self._draw, FOLLOWED)
         panels.observe(self._move, ("hidden_layer", "extent"))

@@ -194,23 +194,23 @@ def test_contributions_are_measured_when_a_page_asks_and_the_chart_comes_with_th
     reply, _ = ask(panels, monkeypatch, op="contributions", side="decoder")
     assert reply["measured"] is True
     chart = view._charts["features"]
-    assert view.children == (panels, chart.figure, chart.words)
+    assert view.children == (panels, chart.legend, chart.figure, chart.words)
     assert list(chart.lengths) == ["stream", "attention", "cross", "feed_forward"]
     found = contributions(panels.trace, "decoder")
     torch.testing.assert_close(panels.contributions.attention, found.attention)
     for name in ("attention", "cross", "feed_forward"):
         own = getattr(found, name).numpy()
         np.testing.assert_allclose(chart.lengths[name][1:], own)
-        np.testing.assert_allclose(chart._means[name].y, own.mean(1), rtol=1e-6)
+        np.testing.assert_allclose(chart._medians[name].y, np.median(own, 1), rtol=1e-6)
         np.testing.assert_allclose(chart._bands[name].y, np.percentile(own, BAND, axis=1), rtol=1e-6)
-        assert chart._means[name].x.tolist() == [1, 2]
+        assert chart._medians[name].x.tolist() == [1, 2]
     norms = panels.trace.hidden("decoder").norm(dim=-1)
-    np.testing.assert_allclose(chart._means["stream"].y, norms.mean(1), rtol=1e-6)
+    np.testing.assert_allclose(chart._medians["stream"].y, np.median(norms, 1), rtol=1e-6)
     assert "Every block adds just these parts" in chart.words.value
     panels.tab = "neurons"
     assert view.children == (panels,)
     panels.tab = "features"
-    assert view.children[1] is chart.figure
+    assert view.children[2] is chart.figure
 
 
 def test_the_chart_follows_the_layer_the_side_and_the_pinned_token_and_leads_the_layer() -> None:
@@ -244,11 +244,28 @@ def test_a_scale_is_logarithmic_where_lengths_differ_much() -> None:
     panels = LayersPanels(of(rows))
     chart = Norms(panels)
     assert chart._up.label == "length"
-    panels.pinned = {"query": 1, "key": None}
-    assert chart._up.label == "length, logarithmic"
-    assert all(line.scales["y"] is chart._y for line in chart._means.values())
     panels.pinned = {"query": 0, "key": None}
+    assert chart._up.label == "length, logarithmic"
+    assert all(line.scales["y"] is chart._y for line in chart._medians.values())
+    panels.pinned = {"query": 1, "key": None}
     assert chart._up.label == "length"
+
+
+def test_the_legend_names_what_is_drawn_and_the_pinned_token_as_text() -> None:
+    panels = shown(stage="decoder")
+    chart = Norms(panels)
+    legend = chart.legend.value
+    assert "the residual stream" in legend
+    assert "attention adds" not in legend  # not measured
+    count = len(panels.trace.tokens["decoder"].text)
+    assert f"median of {count} tokens" in legend
+    assert panels.contributions is not None
+    for name in ("attention adds", "cross attention adds", "the feed-forward layer adds"):
+        assert name in chart.legend.value
+    panels.pinned = {"query": 0, "key": None}  # "<s>"
+    assert "the pinned token (0 &lt;s&gt;)" in chart.legend.value
+    panels.pinned = {"query": None, "key": None}
+    assert "&lt;s&gt;" not in chart.legend.value
 
 
 def test_a_trace_without_its_model_has_norms_and_says_what_is_missing(
@@ -284,6 +301,6 @@ def test_a_closed_view_leaves_no_widget_of_its_chart_behind(monkeypatch: pytest.
     view = LayersView(LayersPanels(trace))
     ask(view.panels, monkeypatch, op="contributions", side="encoder")
     view.panels.pinned = {"query": 3, "key": None}
-    assert len(view.children) == 3
+    assert len(view.children) == 4
     view.close()
     assert set(ipywidgets.widgets.widget._instances) - before == set()

@@ -11,7 +11,7 @@ import { press, select, tick } from "../parts/controls";
 import type { Block } from "./cells";
 import { type Heatmap, heatmap } from "./heatmap";
 import { type Answer, told } from "./questions";
-import { layerName, type Panel, type Scene, tokensOf } from "./scene";
+import { layerName, marksOf, type Panel, type Scene, tokensOf } from "./scene";
 import type { FeaturesTraits } from "./types";
 
 /** Flags of a kind that are listed. */
@@ -73,6 +73,8 @@ export const features: Panel = (scene, abort) => {
         label: (token) => text.value[token] ?? "",
         hovered: at("hovered"),
         pinned: at("pinned"),
+        isText: true,
+        marked: marksOf(scene),
       },
       columns: {
         count: width,
@@ -90,8 +92,8 @@ export const features: Panel = (scene, abort) => {
       limit: () =>
         isShared.value ? (scale.answer.value?.reply.limit ?? null) : (reply.value?.limit ?? null),
       legend: () =>
-        `each row is a token, each column a dimension of the residual stream ${layerName(layer.value)}; ` +
-        `full colour: 99.5 % of ${isShared.value ? "all layers’" : "this layer’s"} numbers are smaller`,
+        `down tokens, across dimensions of the residual stream ${layerName(layer.value)}; ` +
+        `full colour: the largest 0.5\u00a0% of ${isShared.value ? "all layers’" : "this layer’s"} numbers`,
       marks: () => ({
         columns: isCurrent.value ? (reply.value?.outliers ?? []).map(([d]) => columns.value[d] ?? -1) : [],
         cells: isCurrent.value

@@ -118,7 +118,7 @@ export function partOf(plot: Plot, windows: Sight): Part | null {
   const ratio = Math.max(1, globalThis.devicePixelRatio || 1);
   const pixels = [plot.down.width * ratio, plot.across.width * ratio] as const;
   const pools = [seen.rows, seen.columns].map(([from, to], i) =>
-    Math.max(1, Math.floor((to - from) / (pixels[i] ?? 1))),
+    Math.max(1, Math.ceil((to - from) / (pixels[i] ?? 1) - 1e-6)),
   );
   const cells = (i: 0 | 1): number => Math.ceil((wanted[i][1] - wanted[i][0]) / (pools[i] ?? 1));
   while (cells(0) * cells(1) > MOST) {

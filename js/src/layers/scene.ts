@@ -1,9 +1,10 @@
 // What the panels of the view of layers are drawn from: whose stream, which layer of it, and who answers.
 
-import type { ReadonlySignal } from "@preact/signals-core";
+import { computed, type ReadonlySignal } from "@preact/signals-core";
 import type { Ramp } from "../core/colour";
 import type { Selection } from "../core/selection";
 import type { Theme } from "../core/theme";
+import { marksOn } from "../core/token";
 import type { Model } from "../core/types";
 import type { Questions } from "./questions";
 import type { LayersMeta, LayersTraits } from "./types";
@@ -34,3 +35,12 @@ export const layerName = (layer: number): string =>
 
 /** The text of a side, token by token. */
 export const tokensOf = ({ meta }: Scene, side: string): readonly string[] => meta.sides[side]?.text ?? [];
+
+/** Every token is a place of its own. */
+const EACH = { at: (index: number): number => index };
+
+/** The marked tokens of the side that is shown. */
+export function marksOf({ selection, side }: Scene): () => ReadonlySet<number> {
+  const marks = computed(() => marksOn(selection, side.value, EACH));
+  return () => marks.value;
+}

@@ -10,9 +10,10 @@ import { hoverToken, pinToken, tokenOn } from "../core/token";
 import { number, thousands } from "../core/words";
 import { choice, tick } from "../parts/controls";
 import type { Block } from "./cells";
-import { type HeatmapOptions, heatmap, type Reading } from "./heatmap";
+import { heatmap } from "./heatmap";
+import type { HeatmapOptions, Reading } from "./heatmap-options";
 import { told } from "./questions";
-import { layerName, type Panel, type Scene, tokensOf } from "./scene";
+import { layerName, marksOf, type Panel, type Scene, tokensOf } from "./scene";
 import { strip } from "./strip";
 import type { SimilarityTraits } from "./types";
 
@@ -98,7 +99,12 @@ function tokens(scene: Scene, how: Centring, abort: AbortSignal): HTMLElement {
   const { selection, side, layer } = scene;
   const across = signal<number | null>(null);
   const text = computed(() => tokensOf(scene, side.value));
-  const lines = { count: () => text.value.length, label: (token: number) => text.value[token] ?? "" };
+  const lines = {
+    count: () => text.value.length,
+    label: (token: number) => text.value[token] ?? "",
+    isText: true,
+    marked: marksOf(scene),
+  };
   const map = heatmap<Block>(
     {
       name: () => `Cosine similarity ${layerName(layer.value)}, ${side.value}: tokens down and across`,

@@ -5,15 +5,13 @@ import { signal } from "@preact/signals-core";
 import { css, inkOn, type Rgb } from "../core/colour";
 import { h, set, watch } from "../core/dom";
 import { listenToPointing } from "../core/pointing";
-import { hoverToken, marksOn, pinToken, showMark, tokenOn } from "../core/token";
+import { hoverToken, pinToken, showMark, tokenOn } from "../core/token";
 import { thousands } from "../core/words";
 import { press } from "../parts/controls";
-import { type Scene, tokensOf } from "./scene";
+import { marksOf, type Scene, tokensOf } from "./scene";
 
 /** Tokens shown at once, at most. */
 const WINDOW = 400;
-/** Every token has a button of its own. */
-const EACH = { at: (index: number): number => index };
 
 export interface Shade {
   colour?: Rgb;
@@ -33,6 +31,7 @@ export function strip(scene: Scene, shade: (index: number) => Shade, abort: Abor
   const earlier = press("earlier", step(-1), abort, { class: "link" });
   const later = press("later", step(1), abort, { class: "link" });
   const line = h("div", { class: "line" }, words, earlier, later);
+  const marked = marksOf(scene);
   let buttons = new Map<number, HTMLButtonElement>();
   watch(abort, () => {
     const pinned = tokenOn(selection, selection.pinned.value, side.value, "query");
@@ -81,7 +80,7 @@ export function strip(scene: Scene, shade: (index: number) => Shade, abort: Abor
     start.value;
     const pinned = tokenOn(selection, selection.pinned.value, side.value, "query");
     const hovered = tokenOn(selection, selection.hovered.value, side.value, "query");
-    const marks = marksOn(selection, side.value, EACH);
+    const marks = marked();
     for (const [index, button] of buttons) {
       set(button, "data-state", index === pinned ? "pinned" : index === hovered ? "hover" : "idle");
       set(button, "aria-pressed", index === pinned);
