@@ -1,7 +1,11 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { rampOf } from "../src/core/colour";
 import { half } from "../src/core/half";
 import { type Block, bitsOf, coloursOf, pooled, valueAt } from "../src/layers/cells";
+import { makeDrawing } from "../src/layers/heatmap-drawing";
+import { labelled, lay } from "../src/layers/heatmap-labels";
+import { sighted } from "../src/layers/heatmap-legend";
+import type { HeatmapOptions, Lines } from "../src/layers/heatmap-options";
 import {
   around,
   canZoom,
@@ -70,7 +74,99 @@ describe("cells of a block", () => {
   });
 });
 
+describe("the names of a heat map", () => {
+  test("are as many as have room; what is in focus has its own, pointed at before pinned", () => {
+    expect(labelled([0, 5], 18, 14, [])).toEqual([0, 1, 2, 3, 4]);
+    expect(labelled([0, 30], 1.4, 14, [])).toEqual([0, 10, 20]);
+    expect(labelled([0, 30], 1.4, 14, [12, null])).toEqual([0, 12]);
+    expect(labelled([0, 40], 1.4, 14, [12, 15])).toEqual([0, 30, 12]);
+    expect(labelled([0, 40], 1.4, 14, [12, 50])).toEqual([0, 30, 12]);
+  });
+
+  const lines = (count: number, marked: number[] = []): Lines => ({
+    count: () => count,
+    label: (index) => `word${index}`,
+    hovered: () => null,
+    pinned: () => null,
+    marked: () => new Set(marked),
+    isText: true,
+  });
+  const map = (rows: Lines, columns: Lines): HeatmapOptions => ({
+    name: () => "",
+    rows,
+    columns: { ...columns, turned: true },
+    question: () => null,
+    limit: () => 1,
+    legend: () => "",
+    isSquare: true,
+    kinds: ["token", "token"],
+    say: () => "",
+    hint: "",
+    hover: () => undefined,
+    click: () => undefined,
+  });
+
+  test("are underlined where they are marked, with a tick in the picture, also of those without a name", () => {
+    const drawn: { words: string[]; accent: number[][] } = { words: [], accent: [] };
+    const pen = {
+      fillStyle: "",
+      measureText: (words: string) => ({ width: 8 * words.length }),
+      fillText: (words: string) => drawn.words.push(words),
+      fillRect: (...box: number[]) => pen.fillStyle === "rgb(1, 2, 3)" && drawn.accent.push(box),
+    };
+    const nothing = (): undefined => undefined;
+    const context = new Proxy(pen, {
+      get: (target, name) => Reflect.get(target, name) ?? nothing,
+      set: (target, name, value) => Reflect.set(target, name, value),
+    });
+    const canvas = document.createElement("canvas");
+    canvas.style.setProperty("--accent", "rgb(1, 2, 3)");
+    document.body.replaceChildren(canvas);
+    const spy = vi.spyOn(canvas, "getContext").mockReturnValue(context as never);
+    const draw = (options: HeatmapOptions): void => {
+      Object.assign(drawn, { words: [], accent: [] });
+      const plot = lay(options, 600, (labels) => 8 * Math.max(...[...labels].map((label) => label.length)));
+      const theme = { background: [255, 255, 255], ink: [0, 0, 0], dark: false } as const;
+      const more = { answer: null, ramp: rampOf([255, 255, 255], null, false), font: "serif" };
+      makeDrawing(canvas, options)({ plot, windows: everything(plot), theme: theme as never, ...more });
+    };
+    draw(map(lines(4, [2]), lines(3)));
+    // The width of the name, to the left of where it ends; and between it and the row.
+    expect(drawn.accent).toEqual([
+      [-40, 6, 40, 2],
+      [44, 96, 3, 24],
+    ]);
+    draw(map(lines(3), lines(4, [1])));
+    expect(drawn.accent).toEqual([
+      [0, 6, 40, 2],
+      [72, 44, 24, 3],
+    ]);
+    draw(map(lines(2000, [7]), lines(2000, [7])));
+    // Tokens far apart are called by their places.
+    expect(drawn.words).toContain("0");
+    expect(drawn.words.filter((word) => word.startsWith("word"))).toEqual([]);
+    expect(drawn.accent.length).toBe(2);
+    spy.mockRestore();
+  });
+
+  test("say in words which part is in sight, once where rows and columns are the same", () => {
+    const square = map(lines(200), lines(200));
+    const other: HeatmapOptions = { ...square, kinds: ["token", "unit"] };
+    const plot = layOut(200, 200, 900, true);
+    expect(sighted(square, plot, everything(plot))).toBe("all 200 × 200 tokens");
+    expect(sighted(other, plot, everything(plot))).toBe("all 200 tokens, all 200 units");
+    const near = closer(plot, everything(plot), 4, 0, 0);
+    expect(sighted(square, plot, near)).toBe("tokens 0 to 49 down and 0 to 49 across, of 200");
+    expect(sighted(other, plot, near)).toBe("tokens 0 to 49 of 200, units 0 to 49 of 200");
+  });
+});
+
 describe("the window of a heat map", () => {
+  test("asks of a pooled matrix for as many cells as there are pixels", () => {
+    const plot = layOut(2000, 2000, 900, true);
+    expect(partOf(plot, everything(plot))?.most).toEqual([500, 500]);
+  });
+
   test("shows everything first: columns fill the room, rows are legible where there are few", () => {
     const plot = layOut(8, 768, 900, false);
     expect(plot.across.width).toBeCloseTo(900);

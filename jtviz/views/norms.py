@@ -23,13 +23,11 @@ if TYPE_CHECKING:
 
 SERIES = {
     "stream": ("the residual stream", "#8a8a8a"),
-    "attention": ("attention adds", "#4269d0"),
-    "cross": ("cross attention adds", "#3b8c5a"),
-    "feed_forward": ("the feed-forward layer adds", "#c2781c"),
+    "attention": ("what attention adds", "#4269d0"),
+    "cross": ("what cross attention adds", "#3b8c5a"),
+    "feed_forward": ("what the feed-forward layer adds", "#c2781c"),
 }
 """Name and colour of what is drawn: apart in lightness, and told by the order of their words."""
-
-SWATCH = "display:inline-block;width:18px;height:10px;margin:0 6px -1px 0;"
 
 BAND = (10, 90)
 """Percentiles of the tokens that a band covers."""
@@ -115,7 +113,7 @@ class Norms:
         ]
         self.figure: bqplot.Figure = bqplot.Figure(
             marks=marks, axes=[self._across, self._up],
-            layout={"width": "100%", "max_width": "840px", "height": "260px"},
+            layout={"width": "100%", "max_width": "840px", "height": "260px", "margin": "0"},
             fig_margin={"top": 8, "bottom": 48, "left": 72, "right": 16},
             animation_duration=0, display_toolbar=False,
         )  # fmt: skip
@@ -239,17 +237,19 @@ def _style(kind: str, colour: str) -> dict[str, Any]:
 
 def _legend(names: list[str], tokens: int, pinned: str) -> str:
     """Return what the lines are, as HTML."""
-    colours = [key(SERIES[name][1], SERIES[name][0]) for name in names]
-    grey = SERIES["stream"][1]
+    colours = [_swatch(SERIES[name][1], SERIES[name][0]) for name in names]
     many = f"median of {tokens:,} tokens" if tokens != 1 else "the only token"
-    band = f'<span style="{SWATCH}background:{grey};opacity:0.35"></span>'
-    spread = f"{band}{BAND[0]}th to {BAND[1]}th percentile"
     kinds = [
-        key(grey, many),
-        f'<span style="display:inline-block;margin-right:16px">{spread}</span>',
-        key(grey, f"the pinned token{pinned}", dashed=True),
+        key("gray", many),
+        _swatch("#8080804d", f"{BAND[0]}th to {BAND[1]}th percentile", 18),
+        key("gray", f"the pinned token{pinned}", dashed=True),
     ]
-    return f"<div>{''.join(colours)}</div><div>{''.join(kinds)}</div>"
+    return f"<div>Length of {''.join(colours)}</div><div>{''.join(kinds)}</div>"
+
+
+def _swatch(colour: str, name: str, width: int = 10) -> str:
+    box = f"display:inline-block;width:{width}px;height:10px;margin:0 6px -1px 0;background:{colour}"
+    return f'<span style="display:inline-block;margin-right:16px"><span style="{box}"></span>{name}</span>'
 
 
 def _block(said: str, *, below: int = 0) -> str:

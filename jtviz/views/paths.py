@@ -99,7 +99,7 @@ class Paths:
         ]
         self.figure: bqplot.Figure = bqplot.Figure(
             marks=[self.lines, self.starts, self.points, self.ring, self.names], axes=self._axes,
-            layout={"width": "100%", "max_width": "860px", "height": "460px"},
+            layout={"width": "100%", "max_width": "860px", "height": "460px", "margin": "0"},
             fig_margin={"top": 12, "bottom": 52, "left": 72, "right": 24},
             animation_duration=0, display_toolbar=False,
         )  # fmt: skip

@@ -12,7 +12,7 @@ import type { Sight } from "./looking";
 import type { Answer } from "./questions";
 import { writeNumbers } from "./written";
 
-/** Pixels of the tick of a marked token. */
+/** Pixels of the tick of a marked token, between its name and its cells. */
 const TICK = 3;
 
 export interface Drawn {
@@ -59,6 +59,7 @@ export function makeDrawing(canvas: HTMLCanvasElement, options: HeatmapOptions):
     context.strokeRect(plot.left + 0.5, plot.top + 0.5, plot.across.width, plot.down.width);
     context.globalAlpha = 1;
     drawLabels(context, options, plot, windows, pen);
+    drawTicks(context, options, plot, windows, pen);
     drawMarks(context, options, plot, windows, pen);
     drawFocus(context, options, plot, windows, pen);
   };
@@ -142,27 +143,44 @@ function drawMarks(
   context.lineWidth = 1;
 }
 
-/** Frame the row and the column in focus, the pinned ones more strongly; a tick at each that is marked. */
+/** A tick beside each row and column that is marked, also of those whose names have no room. */
+function drawTicks(
+  context: CanvasRenderingContext2D,
+  { rows, columns }: HeatmapOptions,
+  plot: Frame,
+  { across, down }: Sight,
+  { accent }: Pen,
+): void {
+  context.fillStyle = accent;
+  for (const row of rows.marked?.() ?? []) {
+    const [y, high] = between(row, down, plot.down.width);
+    context.fillRect(plot.left - TICK - 1, plot.top + y, TICK, high);
+  }
+  for (const column of columns.marked?.() ?? []) {
+    const [x, wide] = between(column, across, plot.across.width);
+    context.fillRect(plot.left + x, plot.top - TICK - 1, wide, TICK);
+  }
+}
+
+/** Where a row or column begins and how far it goes, in pixels in sight. */
+function between(at: number, { x, cell }: Sight["down"], room: number): [number, number] {
+  const start = Math.max(0, (at - x) * cell);
+  return [start, Math.max(0, Math.min(room, (at - x) * cell + Math.max(2, cell)) - start)];
+}
+
+/** Frame the row and the column in focus, and the pinned ones more strongly. */
 function drawFocus(
   context: CanvasRenderingContext2D,
   { rows, columns }: HeatmapOptions,
   plot: Frame,
   { across, down }: Sight,
-  { ink, accent }: Pen,
+  { ink }: Pen,
 ): void {
   context.save();
   context.beginPath();
   context.rect(plot.left, plot.top, plot.across.width + 1, plot.down.width + 1);
   context.clip();
   context.translate(plot.left, plot.top);
-  // Also of those whose names have no room.
-  context.fillStyle = accent;
-  for (const row of rows.marked?.() ?? []) {
-    context.fillRect(0, (row - down.x) * down.cell, TICK, Math.max(1, down.cell));
-  }
-  for (const column of columns.marked?.() ?? []) {
-    context.fillRect((column - across.x) * across.cell, 0, Math.max(1, across.cell), TICK);
-  }
   context.strokeStyle = ink;
   for (const [row, column, alpha] of [
     [rows.pinned(), columns.pinned(), 0.9],

@@ -112,7 +112,7 @@ export function heatmap<T extends Block>(
     if (status.textContent !== said) status.textContent = said;
   });
   const part = (): string => sighted(options, frame.value, windows.value, asked.answer.value?.reply);
-  const waiting = told(asked, "reading the numbers", abort);
+  const waiting = told(asked, "reading …", abort);
   return {
     node: h("div", { class: "heat" }, tools, canvas, legend(options, scene, part, waiting, abort), status),
     asked,
