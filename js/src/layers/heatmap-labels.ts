@@ -39,7 +39,9 @@ export function measureIn(canvas: HTMLCanvasElement, font: string): Measure {
   };
 }
 
-function* labelsOf({ count, label }: Lines): Generator<string> {
+/** The names, and the places that stand for them where they are too close together. */
+function* labelsOf({ count, label, isText }: Lines): Generator<string> {
+  if (isText && count() > 0) yield thousands(count() - 1);
   for (let index = 0; index < count(); index++) yield label(index);
 }
 
