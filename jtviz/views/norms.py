@@ -244,7 +244,7 @@ def _legend(names: list[str], tokens: int, pinned: str) -> str:
         _swatch("#8080804d", f"{BAND[0]}th to {BAND[1]}th percentile", 18),
         key("gray", f"the pinned token{pinned}", dashed=True),
     ]
-    return f"<div>Length of {''.join(colours)}</div><div>{''.join(kinds)}</div>"
+    return f"<div>Length of&ensp;{''.join(colours)}</div><div>{''.join(kinds)}</div>"
 
 
 def _swatch(colour: str, name: str, width: int = 10) -> str:

@@ -100,7 +100,7 @@ export const features: Panel = (scene, abort) => {
           ? (reply.value?.massive ?? []).map(([token, d]) => [token, columns.value[d] ?? -1] as const)
           : [],
       }),
-      hint: "hover a cell to read its number, click to pin its token; Control and wheel, or a double click, zooms",
+      hint: "hover to read, click to pin a token; Control and wheel, or a double click, zooms",
       say: ({ row, column, value, among }) => {
         const words = [`token ${named(row)}`];
         if (column === null) return `${words[0]} · ${layerName(layer.value)}`;
