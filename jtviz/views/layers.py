@@ -6,9 +6,7 @@ travel to the page for what is in sight; the reader's model is never touched.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import traitlets as t
@@ -16,16 +14,10 @@ import traitlets as t
 from jtviz.capture import JtvizError, Trace
 from jtviz.capture.lm_head import predicting
 
-from . import keep
 from .bundle import front_end
 from .describe import describe
-from .layer_panels.direct import DirectPanel
-from .layer_panels.features import FeaturesPanel
-from .layer_panels.lens import LensPanel
-from .layer_panels.neurons import NeuronsPanel
 from .layer_panels.panel import Answer, Message
-from .layer_panels.similarity import SimilarityPanel
-from .layer_panels.trajectories import TrajectoriesPanel
+from .layer_panels.saved import Panels
 from .linked import Linked
 
 TABS = {
@@ -58,9 +50,7 @@ OPTIONS = (
 """Traits of the panels that can be given when the view is made."""
 
 
-class LayersPanels(
-    FeaturesPanel, TrajectoriesPanel, SimilarityPanel, LensPanel, NeuronsPanel, DirectPanel, Linked
-):
+class LayersPanels(Panels, Linked):
     """The panels of what each layer knows; `jtviz.show_layers` puts charts below them.
 
     Parameters
@@ -162,48 +152,6 @@ class LayersPanels(
     def __repr__(self) -> str:
         """Say in one line what is shown: a saved notebook has this where the widget was."""
         return f"LayersPanels(tab={self.tab!r}, side={self.side!r}, hidden_layer={self.hidden_layer})"
-
-    def save(self, path: str | Path, *, theme: str = "light", scale: float = keep.SCALE) -> None:
-        """Save the open tab as a figure: ``.svg`` for vectors, ``.png`` for pixels.
-
-        Parameters
-        ----------
-        path : str or Path
-            The file.
-        theme : {"light", "dark"}
-            Its colours.
-        scale : float
-            Pixels of a PNG to a CSS pixel.
-
-        Raises
-        ------
-        JtvizError
-            If the ending is another, the folder is not there, no font is there for a PNG, or the tab is none
-            of features, similarity and direct logits.
-        """
-        from .figures.raster import rasterised
-        from .layers_figure import FIGURES, layers_svg
-
-        path = Path(path)
-        keep.refuse(path, theme, scale, FIGURES)
-        drawn = layers_svg(self, self.tab, theme)
-        keep.write(path, drawn.encode() if path.suffix.lower() == ".svg" else rasterised(drawn, scale))
-
-    def picture(self) -> str | None:
-        """Return a small PNG in base64, for whatever shows a notebook without its widgets.
-
-        It is of the open tab where that is there already or quick, else of the layer's features.
-        """
-        from .figures.raster import rasterised
-        from .layers_figure import layers_svg
-
-        is_there = self.tab == "direct" and self._direct_is_there
-        try:
-            with self._computing:
-                drawn = layers_svg(self, "direct" if is_there else "features")
-            return base64.b64encode(rasterised(drawn, 1)).decode()
-        except JtvizError:  # no font: the widget shows all the same
-            return None
 
     def _on_message(self, _: Any, message: Any, __: list[memoryview]) -> None:
         if not isinstance(message, Mapping):

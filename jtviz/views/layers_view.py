@@ -6,6 +6,7 @@ Required: panels and charts show the same, at every moment; a chart is made when
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -13,7 +14,7 @@ import ipywidgets
 from jtviz.capture import Trace
 
 from .closing import close_all
-from .keep import with_image
+from .keep import SCALE, with_image
 from .layers import LayersPanels
 from .norms import Norms
 from .paths import Paths
@@ -62,6 +63,31 @@ class LayersView(ipywidgets.VBox):  # type: ignore[misc]
     def trace(self) -> Trace:
         """What is looked at."""
         return self.panels.trace
+
+    def save(self, path: str | Path, *, theme: str = "light", scale: float = SCALE) -> None:
+        """Save the open tab as a figure, as `LayersPanels.save` does.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file: ``.svg`` for vectors, ``.png`` for pixels.
+        theme : {"light", "dark"}
+            Its colours.
+        scale : float
+            Pixels of a PNG to a CSS pixel.
+
+        Raises
+        ------
+        JtvizError
+            If it cannot be saved as this, or what the tab shows cannot be computed.
+
+        Examples
+        --------
+        >>> import jtviz, pathlib, tempfile
+        >>> view = jtviz.show_layers(jtviz.demo.translator(), "I like tea.", tab="similarity")
+        >>> view.save(pathlib.Path(tempfile.mkdtemp()) / "similarity.png")
+        """
+        self.panels.save(path, theme=theme, scale=scale)
 
     def _draw(self, _: Any = None) -> None:
         """Put the charts of the open tab below the panels."""

@@ -135,9 +135,9 @@ class Paths:
         axes = self._panels.axes()
         self._at = found.paths[:, self.drawn][..., list(axes)].numpy().astype(float)
         for axis, dimension in zip(self._axes, axes, strict=True):
-            axis.label = _axis(found, dimension)
-        self._colours = [_colour(int(index), count) for index in self.drawn]
-        self._labels = [_name(found.tokens[index]) for index in self.drawn]
+            axis.label = axis_label(found, dimension)
+        self._colours = [place_colour(int(index), count) for index in self.drawn]
+        self._labels = [token_name(found.tokens[index]) for index in self.drawn]
         with self.points.hold_sync():
             self.points.colors = self._colours
             self.points.names = np.array(
@@ -301,19 +301,20 @@ def _fit(scale: Any, values: np.ndarray) -> None:
         scale.min, scale.max = least - room, most + room
 
 
-def _axis(found: Trajectories, dimension: int) -> str:
+def axis_label(found: Trajectories, dimension: int) -> str:
+    """Return what an axis is, and how much of the variance is seen along it."""
     if found.method == "umap":
         return f"UMAP {dimension + 1}"
     return f"PC {dimension + 1} ({found.explained[dimension]:.0%} of the variance)".replace("%", " %")
 
 
-def _name(token: str) -> str:
+def token_name(token: str) -> str:
     """Return a token as it is written beside its point."""
     said = token.strip().replace("\n", "⏎") or "␣"
     return said if len(said) <= LONGEST else f"{said[: LONGEST - 1]}…"
 
 
-def _colour(index: int, count: int) -> str:
+def place_colour(index: int, count: int) -> str:
     """Return the colour of a place in the text."""
     at = index / max(1, count - 1) * (len(RAMP) - 1)
     low = min(int(at), len(RAMP) - 2)

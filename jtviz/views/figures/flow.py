@@ -5,6 +5,8 @@ Required: runs the way its letters do. Twin: js/src/parts/text.ts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from . import svg
 from .labels import Label
 from .legend import bar
@@ -53,24 +55,31 @@ def draw(look: Look) -> Part:
 
 def _set(look: Look, role: str, labels: list[Label]) -> tuple[list[tuple[float, int]], int]:
     """Return how far into which line each token stands, and the number of lines."""
-    gaps, starts = _gaps(look, role), look.axis(role).starts
+    gaps, starts = gaps_of(look.side(role).spans), look.axis(role).starts
+    widths = [label.width + 2 * PAD for label in labels]
+    return in_lines(widths, [starts[label.index] in gaps for label in labels], ROOM)
+
+
+def in_lines(
+    widths: Sequence[float], spaced: Sequence[bool], room: float
+) -> tuple[list[tuple[float, int]], int]:
+    """Return how far into which line each thing stands, with space before some, and the number of lines."""
     places: list[tuple[float, int]] = []
     x, line = 0.0, 0
-    for n, label in enumerate(labels):
-        wide = label.width + 2 * PAD
-        if n and starts[label.index] in gaps:
+    for n, (wide, is_spaced) in enumerate(zip(widths, spaced, strict=True)):
+        if n and is_spaced:
             x += SPACE
-        if n and x + wide > ROOM:
+        if n and x + wide > room:
             x, line = 0.0, line + 1
         places.append((x, line))
         x += wide
     return places, line + 1
 
 
-def _gaps(look: Look, role: str) -> set[int]:
+def gaps_of(spans: Sequence[tuple[int, int] | None]) -> set[int]:
     """Return the tokens before which there is a space, or nothing at all, in the sentence."""
     end, gaps = 0, set()
-    for i, span in enumerate(look.side(role).spans):
+    for i, span in enumerate(spans):
         if span is None or span[0] > end:
             gaps.add(i)
         end = end if span is None else span[1]

@@ -12,21 +12,19 @@ from collections.abc import Sequence
 from jtviz.analysis.layers.waterfall import Step
 
 from . import svg
-from .colour import THEMES, Theme, ramp, ramp_against
-from .lettering import clip, wrap
-from .part import SMALL, TOKEN
+from .colour import Theme, ramp, ramp_against
+from .lettering import clip
+from .part import TOKEN, Part, Swatches
 
-MARGIN = 12.0
-NAME = 120.0
+NAME = 158.0
 PLOT = 260.0
 NUMBER = 44.0
 WIDE = NAME + PLOT + 2 * NUMBER
 ROW = 15.0
-LINE = 11.5
 
 
-def waterfall_svg(steps: Sequence[Step], total: tuple[str, float], words: str, theme: str = "light") -> str:
-    """Draw a waterfall as SVG.
+def waterfall(steps: Sequence[Step], total: tuple[str, float], look: Theme) -> Part:
+    """Draw a waterfall.
 
     Parameters
     ----------
@@ -34,12 +32,9 @@ def waterfall_svg(steps: Sequence[Step], total: tuple[str, float], words: str, t
         The bars.
     total : (str, float)
         What they sum to, in words and as a number.
-    words : str
-        The caption.
-    theme : {"light", "dark"}
-        Its colours.
+    look : Theme
+        The colours.
     """
-    look = THEMES[theme]
     ends = [0.0, total[1], *(step.end for step in steps)]
     low, high = min(ends), max(ends)
     span = (high - low) or 1.0
@@ -64,12 +59,9 @@ def waterfall_svg(steps: Sequence[Step], total: tuple[str, float], words: str, t
     marks.append(svg.rect(0, y, WIDE, 0.6, fill=look.line))
     marks.append(svg.rect(left, y + 3, max(0.6, right - left), ROW - 6, fill=look.soft))
     marks.append(_row(look, y, total[0], "", _number(total[1])))
-    lines = wrap(words, SMALL, WIDE)
-    y = height + 8
-    marks += [svg.text(0, y + 8 + n * LINE, line, SMALL, look.ink) for n, line in enumerate(lines)]
-    says = {"title": total[0], "desc": words}
-    size = (WIDE + 2 * MARGIN, y + len(lines) * LINE + 2 * MARGIN)
-    return svg.document([svg.group(marks, MARGIN, MARGIN)], *size, look.paper, says)
+    kinds = ((ramp, "adds"), (ramp_against, "takes away"))
+    swatches = tuple((of(look.paper, None, dark=look.dark)[128], said) for of, said in kinds)
+    return Part(marks, WIDE, height, [Swatches((*swatches, (look.soft, "all together")), "bars")], indent=0)
 
 
 def _row(look: Theme, y: float, name: str, adds: str, so_far: str, *, soft: bool = False) -> str:

@@ -71,7 +71,7 @@ class NeuronsPanel(Panel):
     @property
     def strongest_units(self) -> StrongestUnits:
         """The units that the pinned token, or the last that is text, sets off most in the layer shown."""
-        return self._strongest_units(self._place, self._focus)
+        return self._strongest_units(self._place, self.focused)
 
     @property
     def strongest_tokens(self) -> StrongestTokens:
@@ -108,8 +108,8 @@ class NeuronsPanel(Panel):
         return self.side, _block(self.hidden_layer)
 
     @property
-    def _focus(self) -> int:
-        """The token in focus, as the page has it."""
+    def focused(self) -> int:
+        """The token whose units are shown: the pinned one, else the last that is text."""
         queries, keys = self.pinned["query"], self.pinned["key"]
         if queries is None and self.trace.key_side(self.stage) == self.side:
             queries = keys
