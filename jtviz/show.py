@@ -358,7 +358,9 @@ def show_layers(
     TypeError
         For an unknown keyword, or when there is nothing to trace.
     ValueError
-        For a tab that does not exist, or a text that cannot be read.
+        For a tab, stage or value of a trait that does not exist, or a text that cannot be read.
+    traitlets.TraitError
+        For a stage, layer, head or token that is not there.
 
     Examples
     --------
@@ -367,15 +369,22 @@ def show_layers(
     >>> view.panels.tab
     'lens'
     """
+    from .views.layer_options import checked_values, data_set
     from .views.layers import OPTIONS, TABS, LayersPanels
     from .views.layers_view import LayersView
 
     known = (*OPTIONS, "stage", "layer", "heads", "pinned", "marked")
     refuse_unknown(show_layers, {k: v for k, v in settings.items() if k not in known}, known)
     refuse_other("tab", tab, tuple(TABS))
+    refuse_other("stage", settings.get("stage"), STAGES)
+    of_panels = {k: v for k, v in settings.items() if k in OPTIONS}
+    if hidden_layer is not None:
+        of_panels["hidden_layer"] = hidden_layer
+    settings |= checked_values(LayersPanels.class_traits(), of_panels)
+    texts = data_set(texts)
     given = {"target_text": target_text, "generate": generate, "inputs": inputs, "tokens": tokens}
     trace = traced("show_layers", given, model=model, text=text, tokenizer=tokenizer, trace=trace)
-    return LayersView(LayersPanels(trace, tab=tab, hidden_layer=hidden_layer, texts=texts, **settings))
+    return LayersView(LayersPanels(trace, tab=tab, texts=texts, **settings))
 
 
 @overload

@@ -91,6 +91,8 @@ def predicting(trace: Trace, side: str | None = None) -> tuple[Reading, str]:
     JtvizError
         If there is no model to run, or the side that is asked for predicts no tokens.
     """
+    if not hasattr(trace, "reading"):
+        raise JtvizError(f"give a trace, such as hook(model).trace(text), not {type(trace).__name__}.")
     if trace.reading is None:
         raise JtvizError("this trace was loaded or made from arrays, and has no model to run: trace it anew.")
     found = "decoder" if "decoder" in trace.tokens else "encoder"

@@ -19,6 +19,7 @@ from .describe import describe
 from .layer_panels.panel import Answer, Message
 from .layer_panels.saved import Panels
 from .linked import Linked
+from .selection import selection_of
 
 TABS = {
     "features": "Features",
@@ -98,7 +99,8 @@ class LayersPanels(Panels, Linked):
     hidden_layer = t.Int(0, min=0).tag(sync=True, echo_update=False)
     """The layer of `Trace.hidden` that is shown: 0 enters the first block, *n* is what block *n* - 1 gave.
 
-    It moves with ``layer``, which counts blocks: ``hidden_layer`` 3 is what ``layer`` 2 returned.
+    It moves with ``layer``, which counts blocks: ``hidden_layer`` 3 is what ``layer`` 2 returned. A layer
+    that only the other side has becomes the last one of this.
     """
 
     def __init__(
@@ -120,8 +122,10 @@ class LayersPanels(Panels, Linked):
         lacks = _lacks(trace)
         tabs = [[name, label, lacks.get(name, "")] for name, label in TABS.items()]
         meta = describe(trace) | {"title": title, "tabs": tabs, "depth": self._depth, "width": widths}
-        if hidden_layer is not None and hidden_layer > 0:
-            choices["layer"] = hidden_layer - 1
+        if hidden_layer is not None:
+            self._refuse_layer(hidden_layer, choices.get("stage") or selection_of(trace).stage, trace)
+            if hidden_layer > 0:
+                choices["layer"] = hidden_layer - 1
 
         def traits(state: dict[str, Any]) -> dict[str, Any]:
             layer = state["layer"] + 1 if hidden_layer is None else hidden_layer
@@ -133,6 +137,13 @@ class LayersPanels(Panels, Linked):
         self.observe(self._forget_unit, ("hidden_layer", "stage"))
         self.on_msg(self._on_message)
 
+    def _refuse_layer(self, hidden_layer: int, stage: str, trace: Trace) -> None:
+        side = trace.query_side(stage) if stage in trace.stages else ""
+        if side and hidden_layer >= self._depth[side]:
+            last = self._depth[side] - 1
+            msg = f"There is no layer {hidden_layer} of the stream of the {side}; choose from 0 to {last}."
+            raise t.TraitError(msg)
+
     @t.validate("hidden_layer")
     def _valid_hidden_layer(self, proposal: dict[str, Any]) -> Any:
         # The stage may change in the same breath.
@@ -143,11 +154,19 @@ class LayersPanels(Panels, Linked):
         return proposal["value"]
 
     def _to_layer(self, change: dict[str, Any]) -> None:
-        if change["new"] > 0:
-            self.layer = min(change["new"], self._depth[self.side] - 1) - 1
+        last = self._depth[self.side] - 1
+        if change["new"] > last:  # of the other side, which is deeper
+            self.hidden_layer = last
+        elif change["new"] > 0:
+            self.layer = change["new"] - 1
 
     def _from_layer(self, _: dict[str, Any]) -> None:
         self.hidden_layer = min(self.layer + 1, self._depth[self.side] - 1)
+
+    def close(self) -> None:
+        """Close the widget, and stop what it was doing."""
+        self._end_panels()
+        super().close()
 
     def __repr__(self) -> str:
         """Say in one line what is shown: a saved notebook has this where the widget was."""

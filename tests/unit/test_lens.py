@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import transformers
@@ -12,6 +16,7 @@ from torch import Tensor, nn
 
 import jtviz
 from jtviz.analysis import layers
+from jtviz.analysis.attribution.progress import Progress
 from jtviz.analysis.layers import TunedLens, logit_lens, tuned_lens
 from jtviz.analysis.layers import lens as lens_module
 from jtviz.capture import JtvizError, OutOfRangeError, hook
@@ -33,9 +38,9 @@ def test_the_numbers_of_the_translators_decoder_are_those_of_its_norm_and_projec
     trace = translator.trace(SENTENCE)
     lens = logit_lens(trace, top=4)
     log = by_hand(trace, translator.model).double().log_softmax(-1)
-    best = log.topk(4)
-    assert torch.equal(lens.ids, best.indices)
-    torch.testing.assert_close(lens.probability.double(), best.values.exp(), atol=1e-5, rtol=1e-4)
+    values, indices = log.topk(4)
+    assert torch.equal(lens.ids, indices)
+    torch.testing.assert_close(lens.probability.double(), values.exp(), atol=1e-5, rtol=1e-4)
     entropy = -(log.exp() * log).sum(-1)
     torch.testing.assert_close(lens.entropy.double(), entropy, atol=1e-4, rtol=1e-4)
     apart = nn.functional.kl_div(log, log[-1:].expand_as(log), log_target=True, reduction="none").sum(-1)
@@ -303,12 +308,60 @@ def test_any_model_with_a_language_model_head_is_tuned(name: str) -> None:
     assert lens(hook(model).trace(inputs=inputs[0])).layers == len(lens.before) + 1
 
 
+def test_texts_come_as_a_list_a_tuple_or_a_data_frame() -> None:
+    hooked = jtviz.demo.induction()
+    texts = ["abcabcabc", "qmzqmz"]
+    wanted = tuned_lens(hooked, texts, steps=3)
+    for given in (tuple(texts), pd.DataFrame({"text": texts}), iter(texts), np.array(texts)):
+        found = tuned_lens(hooked, given, steps=3)
+        assert found.rows == 15
+        assert torch.equal(found.weight, wanted.weight)
+        assert found.seen == wanted.seen
+
+
+def test_a_lens_in_training_lets_others_have_the_model() -> None:
+    hooked = jtviz.demo.induction()
+    trace = hooked.trace("xyzxyz")
+    begun = threading.Event()
+
+    class Told(Progress):
+        def advance(self, count: int) -> None:
+            if count:
+                begun.set()
+            if is_enough.is_set():
+                raise InterruptedError
+
+    def train() -> None:
+        with contextlib.suppress(InterruptedError):
+            tuned_lens(hooked, ["abcabcabc"], steps=10**6, progress=Told("", 1, shown=False, seconds=0))
+
+    is_enough = threading.Event()
+    trainer = threading.Thread(target=train, daemon=True)
+    trainer.start()
+    try:
+        assert begun.wait(30)
+        looking = threading.Thread(target=logit_lens, args=(trace,), daemon=True)
+        looking.start()
+        looking.join(30)
+        assert not looking.is_alive()
+        assert trainer.is_alive()
+    finally:
+        is_enough.set()
+        trainer.join(30)
+
+
 def test_what_cannot_be_tuned_is_said(tuned: TunedLens) -> None:
     induction = jtviz.demo.induction()
     with pytest.raises(JtvizError, match="trained for a Seq2SeqTransformer of 2 layers and width 192"):
         tuned(induction.trace("abcabc"))
-    with pytest.raises(JtvizError, match="texts= is a list of texts"):
+    with pytest.raises(JtvizError, match="texts= is empty"):
         tuned_lens(induction, [])
+    with pytest.raises(JtvizError, match="texts are a list of strings or a data frame, not int"):
+        tuned_lens(induction, 5)
+    with pytest.raises(JtvizError, match="seed= is a whole number"):
+        tuned_lens(induction, ["abc"], seed=-1)
+    with pytest.raises(JtvizError, match="side= is 'encoder' or 'decoder', not 'left'"):
+        tuned_lens(induction, ["abc"], side="left")
     with pytest.raises(JtvizError, match="steps= is a whole number"):
         tuned_lens(induction, ["abc"], steps=0)
     with pytest.raises(JtvizError, match="rate= is a learning rate"):

@@ -6,6 +6,7 @@ forward; a model that cannot be taken apart in this way is refused by name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from jtviz.capture import JtvizError, Trace
+from jtviz.capture.classes import class_logits
 from jtviz.capture.forward import token_logits
 from jtviz.capture.inputs import Prepared, vocabulary
 from jtviz.capture.intervention.places import Places
@@ -193,6 +195,8 @@ def direct_logit_attribution(
     >>> f"{found.to_pandas().value.sum() / found.value:.3f}"
     '1.000'
     """
+    if not isinstance(trace, Trace):
+        raise JtvizError(f"give a trace, such as hook(model).trace(text), not {type(trace).__name__}.")
     reading, places = trace.reading, trace.places
     if reading is None or places is None:
         raise JtvizError("this trace was loaded or made from arrays, and has no model to run: trace it anew.")
@@ -223,8 +227,13 @@ def _taken_apart(
     shares = Shares.whole(places, stages, like.to(torch.promote_types(like.dtype, torch.float32)))
     with frozen(twin, places, shares):
         output = _run(twin, prepared)
-    wanted = score(_outcome(trace, reading, twin, output), asked[0], "logit", asked[1])
+    outcome = _outcome(trace, reading, twin, output)
+    if outcome.logits is None and class_logits(twin, output, example=0, detach=True) is None:
+        raise JtvizError(f"{name} returns no logits to take apart: open the model with its head.")
+    wanted = score(outcome, asked[0], "logit", asked[1])
     number = wanted.of(output)[0]
+    if not math.isfinite(float(number.detach())):
+        raise JtvizError("the logit is not a finite number: check the model's weights.")
     every = [*shares.heads.values(), *shares.units.values(), *shares.vectors]
     found = iter(_gradients(number, every))
     heads = {place: next(found) for place in shares.heads}

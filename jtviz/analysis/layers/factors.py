@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from jtviz.capture import JtvizError, Trace
+from jtviz.capture.part import is_int
 
+from ..attribution.progress import Progress
 from .extra import learn
 from .neurons import activations, at_least_one
 from .texts import side_of
@@ -26,6 +28,9 @@ LIMIT = 1 << 30
 STEPS = 500
 """Of the solver, at most."""
 
+FAST = 1e9
+"""About how many numbers times components the solver goes through in a second."""
+
 
 def factorise(
     traces: Trace | Iterable[Trace],
@@ -35,6 +40,7 @@ def factorise(
     *,
     seed: int = 0,
     steps: int = STEPS,
+    progress: bool | None = None,
 ) -> Factors:
     """Write feed-forward activations as sums of few patterns: non-negative matrix factorisation.
 
@@ -50,12 +56,16 @@ def factorise(
         Of the solver.
     steps : int
         Of the solver, at most; whether they were enough is in the result.
+    progress : bool, optional
+        Whether to say that the solver is at work; where it takes long if left out. (While texts are read the
+        bar is that of `read`.)
 
     Returns
     -------
     Factors
         Scikit-learn's NMF, started from ``"nndsvda"``. Negative activations count as zero, as in Ecco
-        (Alammar 2021). Activations of all texts are kept: ``4 * tokens * units`` bytes.
+        (Alammar 2021). Unlike other analyses of a data set it has to keep the activations of all texts,
+        ``4 * tokens * units`` bytes, at most `LIMIT`; the solver takes twice as much once more.
 
     Raises
     ------
@@ -75,6 +85,8 @@ def factorise(
     learn("decomposition")  # to be missed before anything is computed
     at_least_one("components", components)
     at_least_one("steps", steps)
+    if not is_int(seed) or not 0 <= seed < 2**32:
+        raise JtvizError(f"seed= is a number, 0 to {2**32 - 1}, not {seed!r}.")
     parts: list[Tensor] = []
     labels: list[tuple[str, ...]] = []
     taken = 0
@@ -82,6 +94,10 @@ def factorise(
         if not isinstance(trace, Trace):
             raise JtvizError(f"give traces, such as read(model, texts), not {type(trace).__name__}.")
         parts.append(activations(trace, side, layer))
+        if parts[-1].shape[1] != parts[0].shape[1]:
+            raise JtvizError(
+                "these are traces of different models, whose units cannot be put together: give one model's."
+            )
         labels.append(tuple(trace.tokens[side_of(trace, side)]))
         taken += parts[-1].nbytes
         if taken > LIMIT:
@@ -90,7 +106,11 @@ def factorise(
             )
     if not parts:
         raise JtvizError("there are no traces: give at least one.")
-    return factors_of(parts, labels, components, seed=seed, steps=steps)
+    seconds = taken / 4 * components * steps / FAST
+    with Progress(
+        f"{components} patterns in {sum(map(len, labels)):,} tokens", 1, shown=progress, seconds=seconds
+    ):
+        return factors_of(parts, labels, components, seed=seed, steps=steps)
 
 
 def factors_of(

@@ -328,6 +328,8 @@ def _part(
     logits = _logits(head, streams, rows, through)
     own = head.logits[rows.to(head.logits.device)].float()
     finite = own.isfinite()
+    if not bool(finite.any()):
+        raise JtvizError("the model's logits are not finite: check the model's weights.")
     if float((logits[-1] - own)[finite].abs().max()) > SAME * float(own[finite].abs().max()):
         raise JtvizError(
             "the last block's output does not lead to what the model returned, so that its layers cannot be "

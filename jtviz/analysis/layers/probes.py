@@ -201,6 +201,8 @@ def _vectors(
             cpu = torch.device("cpu")
             wanted = chosen(None if layer == "all" else layer, len(hidden), "layer", f"the {side}", cpu)
             layers = tuple(positions(wanted, cpu).tolist())
+            if not layers:
+                raise JtvizError(f"layer={layer!r} is empty: choose from 0 to {len(hidden) - 1}.")
             table = torch.empty(len(layers), len(units), hidden.shape[-1])
         tokens = trace.tokens[side or ""]
         if text is None:

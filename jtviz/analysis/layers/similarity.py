@@ -293,6 +293,8 @@ def _vectors(trace: Trace, side: str | None, layers: Any) -> tuple[list[Tensor],
     hidden = trace.hidden(side).cpu()
     cpu = torch.device("cpu")
     wanted = positions(chosen(layers, len(hidden), "layer", f"the {side}", cpu), cpu).tolist()
+    if not wanted:
+        raise JtvizError(f"layers={layers!r} is empty: choose from 0 to {len(hidden) - 1}.")
     return [hidden[i] for i in wanted], tuple(wanted)
 
 

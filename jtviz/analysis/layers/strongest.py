@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from jtviz.capture import JtvizError
 from jtviz.tokens import Tokens
 
 from .units import StrongestByUnit
@@ -58,7 +59,9 @@ class Strongest:
             self._forget()
 
     def result(self) -> StrongestByUnit:
-        """Return what was found."""
+        """Return what was found; raise if there was no text."""
+        if not self._texts:
+            raise JtvizError("there are no texts: give at least one.")
         self._forget()
         texts, positions = self._places
         return StrongestByUnit(self._values, texts, positions, dict(self._read), self._tokens, self._texts)

@@ -45,12 +45,18 @@ class Sums:
         JtvizError
             If the sums would not fit.
         """
+        widths = [one.shape[1] for one in vectors]
+        if self._widths and widths != self._widths:
+            raise JtvizError(
+                "these are traces of different models, whose layers cannot be put together: give one model's, "
+                "and the other's as other=."
+            )
         rows = torch.cat([one.float() for one in vectors], 1)
         if not bool(rows.isfinite().all()):
             raise JtvizError(
                 "the residual stream holds numbers that are not finite: check the model's weights."
             )
-        self._widths = [one.shape[1] for one in vectors]
+        self._widths = widths
         self._kept.append(rows)
         self._rows += len(rows)
         self.tokens += len(rows)

@@ -22,7 +22,7 @@ from jtviz.capture.memory import fingerprint
 from jtviz.capture.reading import Reading
 from jtviz.capture.structure import is_encoder_decoder
 
-from ..attribution.progress import Progress
+from ..attribution.progress import SHOWN_FROM, Progress
 from ..importance.rows import TEXTS, of_example
 
 SIDES = ("encoder", "decoder")
@@ -50,7 +50,8 @@ def read(
     tokenizer : object, optional
         Where the model does not bring one.
     progress : bool, optional
-        Whether to show a bar; where it takes long if left out.
+        Whether to show a bar; where it takes long if left out, which of texts whose number is not known
+        beforehand is seen as it goes.
 
     Returns
     -------
@@ -111,6 +112,8 @@ def side_of(trace: Trace, side: str | None) -> str:
     JtvizError
         If there is no such side.
     """
+    if not isinstance(trace, Trace):
+        raise JtvizError(f"give a trace, such as hook(model).trace(text), not {type(trace).__name__}.")
     there = [name for name in SIDES if name in trace.stages]
     if side is None:
         return there[0]
@@ -125,15 +128,20 @@ def _each(
     count = len(texts) if isinstance(texts, Sized) else 0
     with ExitStack() as stack:
         bar: Progress | None = None
+        first = time.perf_counter()
         for index, text in enumerate(texts):
             begin = time.perf_counter()
             with of_example(index):
                 trace = _one(hooked, checked_texts(text), side)
             if bar is None:
-                seconds = (time.perf_counter() - begin) * count
-                bar = stack.enter_context(Progress("texts", count, shown=shown, seconds=seconds))
+                now = time.perf_counter()
+                seconds = (now - begin) * count if count else now - first
+                if count or shown is not None or seconds > SHOWN_FROM:
+                    bar = stack.enter_context(Progress("texts", count, shown=shown, seconds=seconds))
+                    bar.advance(index)
             yield trace
-            bar.advance(1)
+            if bar is not None:
+                bar.advance(1)
 
 
 def _one(hooked: HookedTransformer, text: Text, side: str | None) -> Trace:

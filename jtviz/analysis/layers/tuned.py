@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,7 @@ from jtviz.capture.reading import Reading, checked_single
 
 from ..attribution.progress import Progress, Shown, within
 from .lens import LogitLens, divergence, looked_through
+from .texts import SIDES, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 BATCH = 256
 """Rows in one step."""
+HELD = 0.25
+"""Seconds that steps have the model to themselves: then who waits for it, a view for one, has its turn."""
+_TURN = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,8 +216,9 @@ def tuned_lens(
     ----------
     model : nn.Module, pipeline or HookedTransformer
         A model that predicts tokens.
-    texts : list of str, or of mappings
-        What it reads; or inputs of its forward. An encoder-decoder writes its answers first.
+    texts : list of str, data frame, or list of mappings
+        What it reads, as in `read`; or inputs of its forward. An encoder-decoder writes its answers first.
+        They are read one after the other, and only their residual streams are kept.
     side : {"encoder", "decoder"}, optional
         What predicts tokens, if left out.
     steps : int
@@ -221,7 +228,9 @@ def tuned_lens(
     seed : int
         Of the order of rows.
     memory : int
-        Bytes that the residual streams of all texts may take.
+        Bytes that the residual streams of all texts may take, ``4 * (layers + 1) * tokens * width``; while
+        they are joined it is twice as much. Beside it are the maps, four times
+        ``4 * layers * width * (width + 1)``, and the logits of 256 rows.
     progress : bool, optional
         Whether to show a bar; where it takes long, if left out. Or a `Progress` of one's own.
 
@@ -235,33 +244,41 @@ def tuned_lens(
     JtvizError
         If the model predicts no tokens, or the texts are none, or too many for `memory`.
     """
-    _checked(steps, rate, memory)
-    hooked, given = hook(model), _several(texts)
+    _checked(rate, side, steps=(steps, 1), memory=(memory, 1), seed=(seed, 0))
+    given, hooked = _several(texts), hook(model)
     streams, trace, side, seen = _read(hooked, given, side, memory, progress)
     layers, count, width = streams.shape
     generator = torch.Generator().manual_seed(seed)
-    with lm_head(trace, side, gradients=True) as head:
+    with lm_head(trace, side) as head:
         device = head.logits.device
-        maps = torch.zeros(layers - 1, width, width + 1, device=device, requires_grad=True)
-        optimiser = torch.optim.Adam([maps], lr=rate)
-        falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, steps)
         begin = time.perf_counter()
         before = _divergences(head, streams, None)
-        batch = min(BATCH, count)
         # Forward and backward are about three times forward.
-        seconds = (time.perf_counter() - begin) * 3 * steps * batch / count
-        words = f"tuned lens of {layers - 1} layers over {count} tokens"
-        with within(progress, words, steps, seconds=seconds) as shown:
-            for _ in range(steps):
-                rows = torch.randint(count, (batch,), generator=generator)
-                _learn(head, streams[:, rows].to(device), maps)
-                torch.nn.utils.clip_grad_norm_([maps], 1.0)
-                optimiser.step()
-                optimiser.zero_grad()
-                falling.step()
-                shown.advance(1)
-        weight, bias = (part.detach().cpu().contiguous() for part in (maps[..., :-1], maps[..., -1]))
-        made = TunedLens(side, type(hooked.model).__name__, weight, bias, count, before, before, seen)
+        seconds = (time.perf_counter() - begin) * 3 * steps * min(BATCH, count) / count
+    maps = torch.zeros(layers - 1, width, width + 1, device=device, requires_grad=True)
+    optimiser = torch.optim.Adam([maps], lr=rate)
+    falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, steps)
+    words = f"tuned lens of {layers - 1} layers over {count} tokens"
+    with within(progress, words, steps, seconds=seconds) as shown:
+        left = steps
+        while left:
+            with lm_head(trace, side, gradients=True) as head:
+                until = time.perf_counter() + HELD
+                while left:
+                    rows = torch.randint(count, (min(BATCH, count),), generator=generator)
+                    _learn(head, streams[:, rows].to(device), maps)
+                    torch.nn.utils.clip_grad_norm_([maps], 1.0)
+                    optimiser.step()
+                    optimiser.zero_grad()
+                    falling.step()
+                    shown.advance(1)
+                    left -= 1
+                    if time.perf_counter() > until:
+                        break
+            time.sleep(_TURN)  # a lock that is let go of and taken again at once is nobody else's
+    weight, bias = (part.detach().cpu().contiguous() for part in (maps[..., :-1], maps[..., -1]))
+    made = TunedLens(side, type(hooked.model).__name__, weight, bias, count, before, before, seen)
+    with lm_head(trace, side) as head:
         return replace(made, after=_divergences(head, streams, made))
 
 
@@ -297,25 +314,33 @@ def _read(
     seen: set[str] = set()
     longest: Trace | None = None
     held = 0
-    for one in given:
-        if isinstance(progress, Progress):
-            progress.advance(0)  # who shows it may want to stop
-        trace = _traced(hooked, one)
-        _, side = predicting(trace, side)
-        stream = trace.hidden(side).cpu()
-        read = None if trace.reading is None else trace.reading.prepared.read
-        if read is not None and len(read) == stream.shape[1]:
-            stream = stream[:, torch.tensor(read)]
-        held += stream.nbytes
-        if held > memory:
-            raise JtvizError(
-                f"the streams of these texts take more than memory={memory} bytes: give fewer than "
-                f"{len(found) + 1} texts, or more memory."
-            )
-        found.append(stream)
-        seen.add(_digest(trace))
-        if longest is None or len(trace.tokens[side]) > len(longest.tokens[side]):
-            longest = trace
+    with ExitStack() as stack:
+        shown = progress if isinstance(progress, Progress) else None
+        for one in given:
+            if isinstance(progress, Progress):
+                progress.advance(0)  # who shows it may want to stop
+            begin = time.perf_counter()
+            trace = _traced(hooked, one)
+            if shown is None:
+                seconds = (time.perf_counter() - begin) * len(given)
+                shown = stack.enter_context(within(progress, "texts", len(given), seconds=seconds))
+            _, side = predicting(trace, side)
+            stream = trace.hidden(side).cpu()
+            read = None if trace.reading is None else trace.reading.prepared.read
+            if read is not None and len(read) == stream.shape[1]:
+                stream = stream[:, torch.tensor(read)]
+            held += stream.nbytes
+            if held > memory:
+                raise JtvizError(
+                    f"the streams of these texts take more than memory={memory} bytes: give fewer than "
+                    f"{len(found) + 1} texts, or more memory."
+                )
+            found.append(stream)
+            seen.add(_digest(trace))
+            if longest is None or len(trace.tokens[side]) > len(longest.tokens[side]):
+                longest = trace
+            if shown is not progress:
+                shown.advance(1)
     if longest is None or side is None:
         raise JtvizError("texts= is empty: give texts to train on.")
     return torch.cat(found, 1), longest, side, frozenset(seen)
@@ -352,15 +377,22 @@ def _traced(hooked: HookedTransformer, one: Any) -> Trace:
 
 
 def _several(texts: Any) -> list[Any]:
-    several = [texts] if isinstance(texts, str | Mapping | tuple) else list(texts)
-    if not several or not all(isinstance(one, str | Mapping | tuple) for one in several):
-        raise JtvizError("texts= is a list of texts to train on, or of inputs of the forward.")
-    return several
+    """Return what is read, one by one: texts, or inputs of the forward."""
+    if isinstance(texts, str | Mapping):
+        return [texts]
+    given = texts if hasattr(texts, "columns") or not isinstance(texts, Iterable) else list(texts)
+    if isinstance(given, list) and all(isinstance(one, Mapping) for one in given):
+        if not given:
+            raise JtvizError("texts= is empty: give texts to train on.")
+        return given
+    return list(listed(given))
 
 
-def _checked(steps: Any, rate: Any, memory: Any) -> None:
-    for name, value in (("steps", steps), ("memory", memory)):
-        if not is_int(value) or value < 1:
-            raise JtvizError(f"{name}= is a whole number, at least 1, not {value!r}.")
-    if not isinstance(rate, int | float) or not rate > 0:
+def _checked(rate: Any, side: Any, **numbers: tuple[Any, int]) -> None:
+    for name, (value, least) in numbers.items():
+        if not is_int(value) or value < least:
+            raise JtvizError(f"{name}= is a whole number, at least {least}, not {value!r}.")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
         raise JtvizError(f"rate= is a learning rate above zero, not {rate!r}.")
+    if side is not None and side not in SIDES:
+        raise JtvizError(f"side= is 'encoder' or 'decoder', not {side!r}.")

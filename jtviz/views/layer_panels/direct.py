@@ -109,11 +109,12 @@ class DirectPanel(Panel):
                 raise JtvizError(f"both are {found.target.name}: compare two that differ.")
             return found
 
-        found = self._once(("direct", pinned, answer, against), compute)
-        kept = [key for key in self._once_kept if isinstance(key, tuple) and key[0] == "direct"]
-        for key in kept[:-KEPT]:
-            del self._once_kept[key]
-        return found
+        with self._computing:
+            found = self._once(("direct", pinned, answer, against), compute)
+            kept = [key for key in self._once_kept if isinstance(key, tuple) and key[0] == "direct"]
+            for key in kept[:-KEPT]:
+                del self._once_kept[key]
+            return found
 
     def _target(self, pinned: int | None, answer: str | None, against: str | None) -> tuple[Any, Any]:
         """Return what is taken apart, and what is subtracted, as `direct_logit_attribution` wants them."""

@@ -137,6 +137,11 @@ class LensPanel(Panel):
         self.tuned, self.through = made, "tuned"
         return made
 
+    def _end_panels(self) -> None:
+        if self._stopped is not None:
+            self._stopped.set()
+        super()._end_panels()
+
     def _needed(self) -> TunedLens:
         if self.tuned is None:
             raise JtvizError("there is no tuned lens yet: train one, or set `tuned`.")

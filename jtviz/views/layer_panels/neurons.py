@@ -19,11 +19,12 @@ from jtviz.analysis.layers.again import places_of, run_again
 from jtviz.analysis.layers.factors import factors_of
 from jtviz.analysis.layers.neurons import activations
 from jtviz.analysis.layers.strongest import Strongest
-from jtviz.analysis.layers.texts import listed, read
+from jtviz.analysis.layers.texts import read
 from jtviz.analysis.layers.units import Factors, StrongestByUnit, StrongestTokens, StrongestUnits
 from jtviz.capture import JtvizError, OutOfRangeError, hook
 from jtviz.capture.inputs import Text
 
+from ..layer_options import data_set
 from .panel import Answer, Message, Panel
 
 UNITS = 12
@@ -89,10 +90,7 @@ class NeuronsPanel(Panel):
 
     def _begin_neurons(self, texts: Any) -> None:
         self._activations: dict[Place, Tensor] = {}
-        given = None if texts is None else listed(texts)
-        if given is not None and not isinstance(given, Collection):
-            raise JtvizError("texts= is a list or a data frame: each layer that is looked at reads it anew.")
-        self._texts: Collection[Text] | None = given
+        self._texts: Collection[Text] | None = data_set(texts)
 
     def _forget_unit(self, change: dict[str, Any]) -> None:
         """Unpin the unit with its layer: that of the next layer has only its number in common."""

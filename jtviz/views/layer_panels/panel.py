@@ -48,10 +48,13 @@ class Panel(t.HasTraits):
         """Whose residual stream is shown: ``"encoder"`` or ``"decoder"``."""
         return self.trace.query_side(self.stage)
 
+    def _end_panels(self) -> None:
+        """Be closed: stop what works for nobody now."""
+
     def _side(self, message: Message) -> str:
         """Return the side that a question names."""
         side = message.get("side", self.side)
-        if side not in self.trace.tokens:
+        if not isinstance(side, str) or side not in self.trace.tokens:
             raise JtvizError(f"there is no side {side!r} in this trace.")
         return str(side)
 

@@ -85,6 +85,10 @@ class SimilarityPanel(Panel):
         token = self._number(message, "token", hidden.shape[1])
         own = directions(hidden[layer].cpu(), centred=centred)
         count = len(own)
+        if not bool(own.isfinite().all()):
+            raise JtvizError(
+                "the residual stream holds numbers that are not finite: check the model's weights."
+            )
         values = (own @ own[token]).clamp_(-1, 1)
         values[token] = -torch.inf
         best = values.topk(min(NEAREST, count - 1))
