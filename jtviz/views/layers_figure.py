@@ -110,6 +110,7 @@ def _features(panels: LayersPanels, look: Theme) -> Titled:
 
 def _trajectories(panels: LayersPanels, look: Theme) -> Titled:
     from .figures.plane import plane
+    from .layer_panels.trajectories import axis_note
 
     found, side = panels.trajectories, panels.side
     pinned = pinned_of(panels, side)
@@ -125,7 +126,10 @@ def _trajectories(panels: LayersPanels, look: Theme) -> Titled:
         f"A line is a token’s path through the layers, laid out by {how}; ● is where it is {where}{begins}."
         f"{far}"
     )
-    return f"Paths of the {side}’s tokens through the layers", replace(part, words=[words, *part.words])
+    taken = [f"PC {axis + 1} {note}." for axis in panels.axes() if (note := axis_note(found, axis))]
+    return f"Paths of the {side}’s tokens through the layers", replace(
+        part, words=[words, *part.words, *taken]
+    )
 
 
 def _similarity(panels: LayersPanels, look: Theme) -> Titled:
@@ -147,7 +151,7 @@ def _similarity(panels: LayersPanels, look: Theme) -> Titled:
     if panels.compared == "itself":
         token = pinned_of(panels, side) or 0
         values = panels.similarity.layers[token].numpy()
-        name = f"{panels.trace.tokens[side].text[token]} (token {token} of the {side})"
+        name = f"“{panels.trace.tokens[side].text[token]}” (token {token} of the {side})"
         title, colours = (
             f"Similarity of {name} to itself",
             f"cosine similarity of the token in two layers{without}",
@@ -223,7 +227,7 @@ def _neurons(panels: LayersPanels, look: Theme) -> Titled:
         "strong at: the share of the other tokens that set the unit off at least half as much."
     )
     part = replace(unit_bars(panels.strongest_units, look), words=[said])
-    return f"Feed-forward units of layer {layer} set off most by {tokens.text[token]}", part
+    return f"Feed-forward units of layer {layer} set off most by “{tokens.text[token]}”", part
 
 
 _DRAW: dict[str, Callable[[LayersPanels, Theme], Titled]] = {

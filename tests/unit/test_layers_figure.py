@@ -25,6 +25,7 @@ from jtviz.views.figures.plane import _meet, _named
 from jtviz.views.figures.units import unit_bars
 from jtviz.views.figures.words import number
 from jtviz.views.layer_panels.lens import COLOURS
+from jtviz.views.layer_panels.trajectories import axis_note
 from jtviz.views.layers import TABS, LayersPanels
 
 TEXT = "I like to drink tea."
@@ -310,3 +311,15 @@ def test_a_table_that_is_too_large_keeps_the_largest_magnitude_of_each_block() -
     for row, column in ((0, 0), (ROWS - 1, 3), (5, COLUMNS // 2)):
         block = values[2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
         assert drawn[row, column] == block.flat[np.abs(block).argmax()]
+
+
+def test_what_takes_an_axis_for_itself_is_said_beneath_the_paths(tmp_path: Path) -> None:
+    view = shown("trajectories", stage="encoder")
+    hidden = view.trace.hidden("encoder")
+    assert view.panels.trajectories.paths.shape[:2] == hidden.shape[:2]
+    view.save(tmp_path / "a.svg")
+    caption = ET.parse(tmp_path / "a.svg").getroot().findtext(f"{SVG}desc") or ""  # noqa: S314 - our own
+    for axis in view.panels.axes():
+        note = axis_note(view.panels.trajectories, axis)
+        assert (f"PC {axis + 1} {note}." in caption) == bool(note)
+    assert any(axis_note(view.panels.trajectories, axis) for axis in view.panels.axes())

@@ -18,7 +18,7 @@ from jtviz.analysis import trajectories
 from jtviz.analysis.layers import neighbours
 from jtviz.capture import JtvizError, Trace, hook
 from jtviz.views import paths
-from jtviz.views.layer_panels.trajectories import _note
+from jtviz.views.layer_panels.trajectories import axis_note
 from jtviz.views.selection import selection_of
 from tests.unit.planted import Planted, tokenizer
 
@@ -163,7 +163,7 @@ def test_an_axis_that_one_dimension_or_token_takes_is_said() -> None:
     rows[:, :, 5] += torch.linspace(0, 90, 6)
     rows[2, 4, 9] = 300.0
     found = trajectories(of(rows), "encoder", 3)
-    first, second, third = (_note(found, axis) for axis in range(3))
+    first, second, third = (axis_note(found, axis) for axis in range(3))
     assert first.startswith("is to 99 % dimension 9 of the stream and has 95 % of its spread")
     assert "from token 4" in first
     assert "dimension 5 of the stream" in second

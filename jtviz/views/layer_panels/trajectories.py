@@ -78,14 +78,14 @@ class TrajectoriesPanel(Panel):
         found = self._paths(self._side(message), method)
         said: dict[str, Any] = {
             "explained": found.explained.tolist() if method == "pca" else None,
-            "notes": [_note(found, axis) for axis in range(found.paths.shape[-1])],
+            "notes": [axis_note(found, axis) for axis in range(found.paths.shape[-1])],
             "fitted": len(found.fitted),
             "lack": "" if has_umap() else NO_UMAP,
         }
         return said, []
 
 
-def _note(found: Trajectories, axis: int) -> str:
+def axis_note(found: Trajectories, axis: int) -> str:
     """Return what an axis of principal components is taken by, if it is by one thing."""
     if found.directions is None:
         return ""
