@@ -71,8 +71,8 @@ class Norms:
     Examples
     --------
     >>> import jtviz
-    >>> panels = jtviz.show_layers(jtviz.demo.translator(), "I like tea.").panels
-    >>> chart = Norms(panels)
+    >>> view = jtviz.show_layers(jtviz.demo.translator(), "I like tea.", stage="encoder")
+    >>> chart = Norms(view.panels)
     >>> chart.lengths["stream"].shape
     (3, 5)
     """

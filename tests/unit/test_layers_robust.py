@@ -5,6 +5,7 @@ The references: what the Selection and the kernel's widgets were before, and the
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
@@ -170,6 +171,6 @@ def test_texts_of_unknown_number_have_a_bar_once_they_take_long(monkeypatch: pyt
     list(read(hooked, iter(["abc"] * 3)))
     assert not bars
     times = iter(range(100))
-    monkeypatch.setattr(texts.time, "perf_counter", lambda: float(next(times)))
+    monkeypatch.setattr(texts, "time", SimpleNamespace(perf_counter=lambda: float(next(times))))
     list(read(hooked, iter(["abc"] * 4)))
     assert bars == [[True, 1, 1, 1, 1]]
