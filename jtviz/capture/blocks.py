@@ -80,8 +80,10 @@ class BlockCall:
         self.version = 0 if output is None else version(output)
 
 
-def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1, example: int = 0) -> Tensor:
-    """Return the residual stream of a stage.
+def residual(
+    sites: Sequence[Site], stage: str, length: int, batch: int = 1, example: int = 0
+) -> list[Tensor]:
+    """Return the residual stream of a stage, without copying it.
 
     Parameters
     ----------
@@ -98,8 +100,9 @@ def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1, exa
 
     Returns
     -------
-    Tensor
-        ``[layers + 1, tokens, width]``: the input of the first block, then the output of each.
+    list of Tensor
+        ``[tokens, width]`` each: the input of the first block, then the output of each. The blocks of a model
+        may be on several devices.
 
     Raises
     ------
@@ -124,8 +127,7 @@ def residual(sites: Sequence[Site], stage: str, length: int, batch: int = 1, exa
         raise JtvizError(
             f"the residual stream of the {stage} was not found: its blocks do not return [.., tokens, width]."
         )
-    # The blocks of a model may be on several devices.
-    return torch.stack([row.to(rows[0].device) for row in rows]).float()
+    return rows
 
 
 def one_call_each(sites: Sequence[Site]) -> list[BlockCall] | None:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from .blocks import residual
@@ -374,11 +375,31 @@ class Trace(Layout):
         JtvizError
             If there is no such stage, or its blocks were not found.
         """
+        rows = self._stream(stage)
+        with exactly(rows[0].device):
+            return torch.stack([row.to(rows[0].device) for row in rows]).float()
+
+    def hidden_shape(self, stage: str) -> tuple[int, int, int]:
+        """Return the shape of `hidden`, which copies nothing.
+
+        Parameters
+        ----------
+        stage : str
+            As in `hidden`.
+
+        Raises
+        ------
+        JtvizError
+            As `hidden`.
+        """
+        rows = self._stream(stage)
+        return (len(rows), *rows[0].shape)
+
+    def _stream(self, stage: str) -> list[Tensor]:
         sites = self._stage(stage)
         if stage == "cross" and "decoder" in self.by_stage:
             sites = self.by_stage["decoder"]
-        with exactly(sites[0].kept[0].device):
-            return residual(sites, stage, sites[0].queries, sites[0].batch, sites[0].example)
+        return residual(sites, stage, sites[0].queries, sites[0].batch, sites[0].example)
 
     def output_projection(self, stage: str, layer: int) -> Tensor:
         """Return the output projection of a layer's attention, head by head.

@@ -116,7 +116,7 @@ class LayersPanels(Panels, Linked):
         self._begin_panels()
         self._begin_neurons(texts)
         options = {name: choices.pop(name) for name in OPTIONS if name in choices}
-        shapes = {side: trace.hidden(side).shape for side in trace.tokens}
+        shapes = {side: trace.hidden_shape(side) for side in trace.tokens}
         self._depth = {side: shape[0] for side, shape in shapes.items()}
         widths = {side: shape[2] for side, shape in shapes.items()}
         lacks = _lacks(trace)

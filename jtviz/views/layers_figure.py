@@ -145,7 +145,7 @@ def _similarity(panels: LayersPanels, look: Theme) -> Titled:
         )  # fmt: skip
         words = f"Rows and columns are the tokens of the {side} in the order of the text.{said}"
         return f"Similarity of the {side}’s tokens, {_place(found.layer)}", replace(part, words=[words])
-    depth = len(panels.trace.hidden(side))
+    depth = panels.trace.hidden_shape(side)[0]
     names = tuple(f"after layer {layer - 1}" if layer else "before layer 0" for layer in range(depth))
     words = "Rows and columns are layers, from what enters the first."
     if panels.compared == "itself":

@@ -48,6 +48,7 @@ def test_hidden_states_are_those_that_the_model_returns(name: str) -> None:
         for side, states in found.items():
             ours = trace.hidden(side)
             assert len(ours) == len(states)
+            assert trace.hidden_shape(side) == ours.shape
             for layer, wanted in enumerate(states[:-1]):
                 torch.testing.assert_close(ours[layer], wanted[0], atol=TOLERANCE, rtol=0)
             # The library's last state may be after the final norm: a norm of the model leads there from ours.

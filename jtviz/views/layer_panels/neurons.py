@@ -186,7 +186,7 @@ class NeuronsPanel(Panel):
 
     def _asked_place(self, message: Message) -> Place:
         side = self._side(message)
-        return side, self._number(message, "layer", len(self.trace.hidden(side)) - 1)
+        return side, self._number(message, "layer", self.trace.hidden_shape(side)[0] - 1)
 
     def _asked_unit(self, message: Message, place: Place) -> int:
         try:

@@ -59,7 +59,7 @@ class SimilarityPanel(Panel):
     def _answer_similar(self, message: Message) -> Answer:
         """Return a block of the pairs of tokens in a layer, and their mean."""
         side, centred = self._side(message), bool(message.get("centred"))
-        layer = self._number(message, "layer", len(self.trace.hidden(side)))
+        layer = self._number(message, "layer", self.trace.hidden_shape(side)[0])
         about, data = asked_block(message, self._of_pairs(side, layer, centred=centred))
         return about, [data]
 

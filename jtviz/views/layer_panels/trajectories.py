@@ -55,7 +55,7 @@ class TrajectoriesPanel(Panel):
 
     def _paths(self, side: str, method: str) -> Trajectories:
         def compute() -> Trajectories:
-            layers, count, width = self.trace.hidden(side).shape
+            layers, count, width = self.trace.hidden_shape(side)
             dimensions = min(DIMENSIONS if method == "pca" else 2, layers * count, width)
             name = "UMAP" if method == "umap" else "principal components"
             with self._doing(f"laying the paths out by {name}"):
