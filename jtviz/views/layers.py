@@ -7,6 +7,7 @@ travel to the page for what is in sight; the reader's model is never touched.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import traitlets as t
@@ -113,6 +114,7 @@ class LayersPanels(Panels, Linked):
         texts: Any = None,
         **choices: Any,
     ) -> None:
+        self._is_from_page = False
         self._begin_panels()
         self._begin_neurons(texts)
         options = {name: choices.pop(name) for name in OPTIONS if name in choices}
@@ -153,15 +155,28 @@ class LayersPanels(Panels, Linked):
             raise t.TraitError(msg)
         return proposal["value"]
 
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take over what was chosen in the browser, which tells the Selection about layers by itself."""
+        self._is_from_page = True
+        try:
+            super().set_state(sync_data)
+        finally:
+            self._is_from_page = False
+
+    # Nothing that a page chose is sent back there: it may have gone on meanwhile.
     def _to_layer(self, change: dict[str, Any]) -> None:
         last = self._depth[self.side] - 1
         if change["new"] > last:  # of the other side, which is deeper
             self.hidden_layer = last
-        elif change["new"] > 0:
+        elif change["new"] > 0 and not self._is_from_page:
             self.layer = change["new"] - 1
 
-    def _from_layer(self, _: dict[str, Any]) -> None:
-        self.hidden_layer = min(self.layer + 1, self._depth[self.side] - 1)
+    def _from_layer(self, change: dict[str, Any]) -> None:
+        if change["name"] == "stage" and self.hidden_layer == 0:  # the other side has such a layer too
+            return
+        to = min(self.layer + 1, self._depth[self.side] - 1)
+        with self._lock_property(hidden_layer=to) if self.selection.is_from_page else nullcontext():
+            self.hidden_layer = to
 
     def close(self) -> None:
         """Close the widget, and stop what it was doing."""

@@ -37,6 +37,9 @@ WIDTH, HEIGHT, LETTER, LINE = 740.0, 396.0, 6.6, 11.0
 RAMP = ("#466fbd", "#796cc4", "#a36abc", "#c56ca7", "#df728a", "#ed8168", "#ee9748")
 """From the first token to the last: even to the eye, and from blue to yellow for those who see no red."""
 
+TICKS = 6
+"""Numbers below the chart, about and at most one more."""
+
 RING = "#1f9d8f"
 FOLLOWED = ("projection", "plane", "stage")
 
@@ -156,6 +159,7 @@ class Paths:
         room = self._at if self._panels.extent == "paths" else self._at[layer]
         for scale, values in zip((self._x, self._y), np.moveaxis(room, -1, 0), strict=True):
             _fit(scale, values)
+        self._axes[0].tick_values = _ticks(self._x.min, self._x.max)
         with self.points.hold_sync():
             self.points.x, self.points.y = self._at[layer].T
         self._mark()
@@ -299,6 +303,15 @@ def _fit(scale: Any, values: np.ndarray) -> None:
     room = 0.06 * ((most - least) or abs(most) or 1.0)
     with scale.hold_sync():
         scale.min, scale.max = least - room, most + room
+
+
+def _ticks(least: float, most: float) -> np.ndarray:
+    """Return round numbers from one to the other: few enough to stand beside each other in a narrow page."""
+    rough = (most - least) / TICKS
+    size = 10.0 ** np.floor(np.log10(rough))
+    step = size * next(factor for factor in (1, 2, 5, 10) if factor * size >= rough * (1 - 1e-9))
+    found: np.ndarray = np.arange(np.ceil(least / step), np.floor(most / step) + 1) * step
+    return found
 
 
 def axis_label(found: Trajectories, dimension: int) -> str:

@@ -93,6 +93,11 @@ class Selection(anywidget.AnyWidget):
         finally:
             self._is_fitted = False
 
+    @property
+    def is_from_page(self) -> bool:
+        """Whether what is being changed was chosen in the browser."""
+        return self._is_fitted
+
     def check(self, name: str, value: Any) -> Any:
         """Return the value in its plain form, or raise `traitlets.TraitError` with one sentence."""
         return getattr(self, f"_check_{name}")(value)

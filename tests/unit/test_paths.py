@@ -245,3 +245,14 @@ def test_what_cannot_be_laid_out_is_said(trace: Trace) -> None:
         trajectories(of(torch.randn(2, 2, 8)), method="umap")
     with pytest.raises(JtvizError, match="seed= is a number"):
         trajectories(trace, method="umap", seed=-1)
+
+
+@pytest.mark.parametrize(("least", "most"), [(-0.85, 0.55), (-40, 220), (-3e-4, 2e-4), (0, 1), (997, 1003)])
+def test_few_round_numbers_stand_below_the_chart(least: float, most: float) -> None:
+    found = paths._ticks(least, most)
+    assert 3 <= len(found) <= paths.TICKS + 1
+    assert least <= found[0] < found[-1] <= most
+    step = found[1] - found[0]
+    np.testing.assert_allclose(np.diff(found), step)
+    assert f"{step:.0e}"[0] in "125"
+    np.testing.assert_allclose(found / step, np.round(found / step), atol=1e-6)

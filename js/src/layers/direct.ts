@@ -93,7 +93,7 @@ function rows(
     const title = `reading ${text[index] ?? ""}${note && `, predicting ${note}`}`;
     return { note, title, ...(isRow && { colour: ramp.value.colours[56] ?? ([0, 0, 0] as const) }) };
   };
-  const tokens = strip(own, shade, abort);
+  const tokens = strip(own, shade, abort, () => reply.value?.row ?? null);
   // A token can be pinned in a stage that has it.
   const first = meta.stages.find(({ query }) => query === predicting);
   tokens.addEventListener(

@@ -97,7 +97,7 @@ export function units(scene: Scene, place: ReadonlySignal<Place>, abort: AbortSi
   const rows = list({ scene, pinned, pointed, listed, columnOf }, abort);
   const columns = h("div", { class: "columns" }, rows, tokensOfUnit(scene, place, chosen, abort));
   return [
-    strip(scene, shade, abort),
+    strip(scene, shade, abort, () => focus.value),
     h("div", { class: "line" }, status, told(asked, "reading the text once more …", abort)),
     columns,
   ];

@@ -1,9 +1,9 @@
 // The text of the side that is shown, as tokens to point at and pin, shaded as a panel likes.
 // Required: only some hundred tokens have buttons, however long the text.
 
-import { signal } from "@preact/signals-core";
+import { computed, signal } from "@preact/signals-core";
 import { css, inkOn, type Rgb } from "../core/colour";
-import { h, set, watch } from "../core/dom";
+import { h, onceAFrame, set, watch } from "../core/dom";
 import { listenToPointing } from "../core/pointing";
 import { hoverToken, pinToken, showMark, tokenOn } from "../core/token";
 import { thousands } from "../core/words";
@@ -20,7 +20,13 @@ export interface Shade {
   title?: string;
 }
 
-export function strip(scene: Scene, shade: (index: number) => Shade, abort: AbortSignal): HTMLElement {
+/** `focus` is what is brought into sight beside the pinned token: what a panel tells about, if nothing is pinned. */
+export function strip(
+  scene: Scene,
+  shade: (index: number) => Shade,
+  abort: AbortSignal,
+  focus: () => number | null = () => null,
+): HTMLElement {
   const { selection, side, meta } = scene;
   const flow = h("div", { class: "flow", role: "group" });
   const start = signal(0);
@@ -33,11 +39,22 @@ export function strip(scene: Scene, shade: (index: number) => Shade, abort: Abor
   const line = h("div", { class: "line" }, words, earlier, later);
   const marked = marksOf(scene);
   let buttons = new Map<number, HTMLButtonElement>();
+  const wanted = computed(() => tokenOn(selection, selection.pinned.value, side.value, "query") ?? focus());
   watch(abort, () => {
-    const pinned = tokenOn(selection, selection.pinned.value, side.value, "query");
-    if (pinned !== null && (pinned < start.peek() || pinned >= start.peek() + WINDOW)) {
-      start.value = pinned - WINDOW / 2;
-    }
+    const at = wanted.value;
+    if (at !== null && (at < start.peek() || at >= start.peek() + WINDOW)) start.value = at - WINDOW / 2;
+  });
+  // The page itself is left where it is.
+  const scroll = onceAFrame(() => {
+    const button = buttons.get(wanted.peek() ?? -1)?.getBoundingClientRect();
+    const sight = flow.getBoundingClientRect();
+    if (!button || abort.aborted) return;
+    if (button.top < sight.top) flow.scrollTop += button.top - sight.top;
+    else if (button.bottom > sight.bottom) flow.scrollTop += button.bottom - sight.bottom;
+  });
+  watch(abort, () => {
+    side.value;
+    if (wanted.value !== null) scroll();
   });
   watch(abort, () => {
     const text = tokensOf(scene, side.value);

@@ -71,25 +71,29 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     depth,
     toLayer: (to) => {
       const next = Math.max(0, Math.min(depth.peek() - 1, to));
-      hidden.value = next;
+      // The Selection first: what is said of the layer of the stream then is the last that Python hears.
       if (next > 0) selection.toLayer(next - 1);
+      traits.set("hidden_layer", next);
+      traits.save_changes();
     },
     questions: new Questions(new Requests(traits as never)),
     traits,
   };
-  // A layer that is chosen in another view; not the first, nor the one that was chosen here.
+  // A layer that is chosen elsewhere; Python hears of it from there, and may have gone on when this is seen.
+  const follow = (to: number): void => traits.set("hidden_layer", to + 1);
   let before = selection.layer.peek();
+  if (hidden.peek() > 0) follow(before);
   watch(gone, () => {
     const now = selection.layer.value;
-    if (now !== before) hidden.value = now + 1;
+    if (now !== before) follow(now);
     before = now;
   });
   const tab = synced(traits, "tab", gone);
-  const body = h("div", { class: "body", role: "tabpanel" });
+  const body = h("div", { class: "body", role: "tabpanel", id: "body" });
   const title = h("div", { class: "about" }, meta.title);
   title.hidden = meta.title === "";
   root.append(
-    h("div", { class: "controls" }, tabs(meta, tab, gone)),
+    h("div", { class: "controls" }, tabs(meta, tab, body, gone)),
     h("div", { class: "controls" }, sides(scene, gone), layers(scene, gone)),
     title,
     body,
@@ -111,25 +115,33 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   listenToKeys(root, scene, gone);
 }
 
-function tabs(meta: LayersMeta, tab: { value: Tab }, gone: AbortSignal): HTMLElement {
+/** One stop of the Tab key; the arrows walk, and a press opens: what a tab shows may take a while to compute. */
+function tabs(meta: LayersMeta, tab: { value: Tab }, body: HTMLElement, gone: AbortSignal): HTMLElement {
   const buttons = meta.tabs.map(([name, label, lack]) => {
-    const button = h(
-      "button",
-      { type: "button", role: "tab", class: "tab", title: lack || undefined },
-      label,
-    );
-    button.disabled = lack !== "";
-    button.addEventListener(
-      "click",
-      () => {
-        tab.value = name;
-      },
-      { signal: gone },
-    );
-    watch(gone, () => set(button, "aria-selected", tab.value === name));
+    const more = lack === "" ? {} : { title: lack, "aria-disabled": true, "aria-description": lack };
+    const tags = { type: "button", role: "tab", class: "tab", "data-label": label, "aria-controls": body.id };
+    const button = h("button", { ...tags, ...more }, label);
+    const open = (): void => {
+      if (lack === "") tab.value = name;
+    };
+    button.addEventListener("click", open, { signal: gone });
+    watch(gone, () => {
+      set(button, "aria-selected", tab.value === name);
+      button.tabIndex = tab.value === name ? 0 : -1;
+    });
     return button;
   });
-  return h("div", { role: "tablist", "aria-label": "What is shown", class: "group tabs" }, ...buttons);
+  const node = h("div", { role: "tablist", "aria-label": "What is shown", class: "group tabs" }, ...buttons);
+  const walk = (event: KeyboardEvent): void => {
+    const [at, count] = [buttons.indexOf(event.target as HTMLButtonElement), buttons.length];
+    const to = { ArrowLeft: at - 1 + count, ArrowRight: at + 1, Home: 0, End: count - 1 }[event.key];
+    if (to === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    buttons[to % count]?.focus();
+  };
+  node.addEventListener("keydown", walk, { signal: gone });
+  return node;
 }
 
 /** Whose stream: of a model with two sides. */
