@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from jtviz.views import AttentionView, AttributionView, LayersPanels, PruningVie
 from jtviz.views.bundle import bundle
 from jtviz.views.describe import describe
 from jtviz.views.importance import ImportanceView
-from jtviz.views.selection import carry_pins, selection_of
+from jtviz.views.selection import carry_pins
 from jtviz.views.tiles import TileServer
 from tests.zoo.families import FAMILIES
 
@@ -28,16 +27,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def trace() -> Trace:
     return jtviz.demo.translator().trace("Where is the nearest station?")
-
-
-@pytest.fixture(autouse=True)
-def _fresh_selection(trace: Trace) -> Iterator[None]:
-    yield
-    selection_of(trace).set_trait("stage", "encoder")
-    selection_of(trace).set_trait("layer", 0)
-    selection_of(trace).set_trait("heads", [0, 1, 2, 3])
-    selection_of(trace).set_trait("pinned", {})
-    selection_of(trace).set_trait("marked", {})
 
 
 class Wire:
