@@ -48,8 +48,8 @@ class Sums:
         widths = [one.shape[1] for one in vectors]
         if self._widths and widths != self._widths:
             raise JtvizError(
-                "these are traces of different models, whose layers cannot be put together: give those of one, "
-                "and the other's as other=."
+                "these are traces of different models, whose layers cannot be put together: give one model's "
+                "traces, and the other's as other=."
             )
         rows = torch.cat([one.float() for one in vectors], 1)
         if not bool(rows.isfinite().all()):
