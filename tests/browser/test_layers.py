@@ -109,3 +109,12 @@ def test_features_read_point_pin_and_order_as_python_does(lab: JupyterServer, op
     expect(canvas).to_have_attribute("aria-label", re.compile("what enters layer 0, decoder"))
     opened.set_theme("JupyterLab Dark")
     opened.picture("layers-features-dark", output)
+
+
+def test_the_lesson_runs_from_top_to_bottom(lab: JupyterServer, open_notebook: Open) -> None:
+    opened = open_notebook(lab, "notebooks/04_how_meaning_is_built.ipynb")
+    opened.run_all(seconds=300)
+    view = opened.page.get_by_role("region", name="jtviz layers").first
+    view.scroll_into_view_if_needed()
+    expect(view.get_by_role("tab", name="Features")).to_have_attribute("aria-selected", "true")
+    opened.picture("04_how_meaning_is_built", view)
