@@ -32,8 +32,8 @@ test: setup lint ## Lint, then run the Python, TypeScript and browser tests
 	@echo "== TypeScript tests"
 	$(NPM) run --silent test
 	@echo "== Browser tests (JupyterLab and Notebook 7 in Chromium)"
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "browser and not alone" -n 2 --dist loadfile
-	$(BIN)/pytest -m alone
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/browser -m "browser and not alone" -n 2 --dist loadfile
+	$(BIN)/pytest tests/browser -m alone
 
 test-transformers4: ## Try every family of models under transformers 4.57 too, in an environment of its own
 	test -x .venv-transformers4/bin/python || $(PYTHON) -m venv .venv-transformers4
