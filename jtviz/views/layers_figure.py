@@ -42,15 +42,6 @@ def layers_svg(panels: LayersPanels, tab: str, theme: str = "light") -> str:
     return sheet(part, title, THEMES[theme])
 
 
-def pinned_of(panels: LayersPanels, side: str) -> int | None:
-    """Return the token of a side that is pinned: as query, else as key."""
-    trace, stage = panels.trace, panels.stage
-    for role, of in (("query", trace.query_side), ("key", trace.key_side)):
-        if of(stage) == side and panels.pinned.get(role) is not None:
-            return int(panels.pinned[role])
-    return None
-
-
 def window(count: int, most: int, at: int | None) -> range:
     """Return the tokens that are drawn: all, else the first, or those round one."""
     first = max(0, min((at or 0) - most // 2, count - most))
@@ -60,7 +51,7 @@ def window(count: int, most: int, at: int | None) -> range:
 def lens_rows(panels: LayersPanels) -> range:
     """Return the positions of the lens that are drawn."""
     side = panels.lens_side
-    return window(len(panels.trace.tokens[side]), POSITIONS, pinned_of(panels, side))
+    return window(len(panels.trace.tokens[side]), POSITIONS, panels.pinned_on(side))
 
 
 def _place(layer: int) -> str:
@@ -113,7 +104,7 @@ def _trajectories(panels: LayersPanels, look: Theme) -> Titled:
     from .layer_panels.trajectories import axis_note
 
     found, side = panels.trajectories, panels.side
-    pinned = pinned_of(panels, side)
+    pinned = panels.pinned_on(side)
     part = plane(
         found, panels.axes(), panels.hidden_layer, whole=panels.extent == "paths",
         marked=panels.marked.get(side, ()), pinned=() if pinned is None else (pinned,), look=look,
@@ -149,7 +140,7 @@ def _similarity(panels: LayersPanels, look: Theme) -> Titled:
     names = tuple(f"after layer {layer - 1}" if layer else "before layer 0" for layer in range(depth))
     words = "Rows and columns are layers, from what enters the first."
     if panels.compared == "itself":
-        token = pinned_of(panels, side) or 0
+        token = panels.pinned_on(side) or 0
         values = panels.similarity.layers[token].numpy()
         name = f"“{panels.trace.tokens[side].text[token]}” (token {token} of the {side})"
         title, colours = (
@@ -180,7 +171,7 @@ def _lens(panels: LayersPanels, look: Theme) -> Titled:
     found = panels.lens_of(list(shown))
     logits = panels.trace.logits
     size = 0 if by != "rank" else (found.logits(-1, 0) if logits is None else logits).shape[-1]
-    pinned = pinned_of(panels, side)
+    pinned = panels.pinned_on(side)
     part = lens_table(found, by, size, pinned, look)
     where = "would come next" if side == "decoder" else "would stand there"
     reads = " and what then follows" if side == "decoder" else ""
@@ -211,7 +202,7 @@ def _neurons(panels: LayersPanels, look: Theme) -> Titled:
         from .figures.patterns import patterns
 
         factors = panels.factors
-        shown = window(len(tokens), TOKENS, pinned_of(panels, side))
+        shown = window(len(tokens), TOKENS, panels.pinned_on(side))
         part = patterns(factors, tokens, shown, look)
         rough = "" if factors.converged else " The solver had not arrived: take the patterns as rough."
         how = (

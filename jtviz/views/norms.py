@@ -175,9 +175,7 @@ class Norms:
         panels = self._panels
         layer = min(panels.hidden_layer, len(self.lengths["stream"]) - 1)
         self._rule.x = [layer, layer]
-        pinned = panels.pinned["query"]
-        if pinned is None and panels.trace.key_side(panels.stage) == panels.side:
-            pinned = panels.pinned["key"]
+        pinned = panels.pinned_on(panels.side)
         lines = {
             name: _where(own, own[:, pinned]) for name, own in self.lengths.items() if pinned is not None
         }

@@ -38,8 +38,6 @@ _ID = re.compile(r"<(\d+)>")
 class DirectPanel(Panel):
     """The tab "direct logits"."""
 
-    pinned: Any
-
     detail = t.Enum(DETAILS, "layer").tag(sync=True, echo_update=False)
     """Whether heads are taken together by layer, ``"layer"``, or stand alone, ``"head"``."""
 
@@ -81,11 +79,7 @@ class DirectPanel(Panel):
     @property
     def _pinned_row(self) -> int | None:
         """The pinned token of the side that predicts."""
-        trace, side = self.trace, self._predicting
-        for role, of in (("query", trace.query_side), ("key", trace.key_side)):
-            if of(self.stage) == side and self.pinned.get(role) is not None:
-                return int(self.pinned[role])
-        return None
+        return self.pinned_on(self._predicting)
 
     @property
     def _reading(self) -> Reading:

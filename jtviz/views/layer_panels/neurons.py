@@ -67,7 +67,6 @@ class NeuronsPanel(Panel):
     """How many patterns activations are factorised into; no more than there are tokens."""
 
     hidden_layer: Any
-    pinned: Any
 
     @property
     def strongest_units(self) -> StrongestUnits:
@@ -108,11 +107,9 @@ class NeuronsPanel(Panel):
     @property
     def focused(self) -> int:
         """The token whose units are shown: the pinned one, else the last that is text."""
-        queries, keys = self.pinned["query"], self.pinned["key"]
-        if queries is None and self.trace.key_side(self.stage) == self.side:
-            queries = keys
-        if queries is not None:
-            return int(queries)
+        pinned = self.pinned_on(self.side)
+        if pinned is not None:
+            return pinned
         special = self.trace.tokens[self.side].special
         text = (i for i in reversed(range(1, len(special))) if not special[i])
         return next(text, len(special) - 1)

@@ -31,6 +31,7 @@ class Panel(t.HasTraits):
 
     trace: Trace
     stage: Any
+    pinned: Any
 
     busy = t.Unicode().tag(sync=True)
     """What is being computed; empty when nothing is."""
@@ -47,6 +48,13 @@ class Panel(t.HasTraits):
     def side(self) -> str:
         """Whose residual stream is shown: ``"encoder"`` or ``"decoder"``."""
         return self.trace.query_side(self.stage)
+
+    def pinned_on(self, side: str) -> int | None:
+        """Return the token of a side that is pinned: as query, else as key; None where none is."""
+        for role, of in (("query", self.trace.query_side), ("key", self.trace.key_side)):
+            if of(self.stage) == side and self.pinned.get(role) is not None:
+                return int(self.pinned[role])
+        return None
 
     def _end_panels(self) -> None:
         """Be closed: stop what works for nobody now."""
