@@ -11,7 +11,6 @@ from typing import Any
 import traitlets as t
 
 from jtviz.analysis.layers.texts import listed
-from jtviz.asked import refuse_other
 from jtviz.capture import JtvizError
 from jtviz.capture.part import is_int
 
@@ -40,9 +39,8 @@ def checked_values(traits: Mapping[str, t.TraitType[Any, Any]], choices: Mapping
         if value is None and trait.allow_none:
             continue
         if isinstance(trait, t.Enum):
-            refuse_other(name, value, list(trait.values or ()))
-            words = " or ".join(map(repr, trait.values or ()))
-            is_right = value is not None
+            options = list(trait.values or ())
+            words, is_right = f"one of {', '.join(map(repr, options))}", value in options
         elif isinstance(trait, t.Bool):
             words, is_right = "True or False", isinstance(value, bool)
         elif isinstance(trait, t.Int):
