@@ -6,7 +6,6 @@ are from the sum that they promise is sent with them, always.
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +25,7 @@ from jtviz.capture.errors import OutOfRangeError
 from . import keep
 from .bundle import front_end
 from .describe import describe
-from .keep import with_image
+from .keep import in_base64, with_image
 from .linked import Linked
 from .parts import described, layers_of, written
 from .trusted import trusted
@@ -260,10 +259,7 @@ class AttributionView(Linked):
         """Return a small PNG in base64, for whatever shows a notebook without its widgets."""
         from .figures import strip_png
 
-        try:
-            return base64.b64encode(strip_png(self, scale=1)).decode()
-        except JtvizError:  # no font: the widget shows all the same
-            return None
+        return in_base64(lambda: strip_png(self, scale=1))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return with_image(super()._repr_mimebundle_(**kwargs), self.picture())

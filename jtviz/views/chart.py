@@ -6,17 +6,14 @@ names that come from a reader's data are set as text.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from jtviz.capture import JtvizError
-
 from .closing import close_all
-from .keep import with_image
+from .keep import in_base64, with_image
 
 if TYPE_CHECKING:
     import bqplot
@@ -46,6 +43,8 @@ class ChartView(ipywidgets.VBox):  # type: ignore[misc]
         Sentences, as text.
     table : (sequence of str, sequence of sequence of str), optional
         The numbers: heads of columns, and rows; none where they would be too many to read.
+    still : callable
+        Returns the same as SVG, for whatever shows a notebook without its widgets.
 
     Attributes
     ----------
@@ -64,8 +63,10 @@ class ChartView(ipywidgets.VBox):  # type: ignore[misc]
         chart: bqplot.Figure,
         below: Sequence[str],
         table: tuple[Sequence[str], Sequence[Sequence[str]]] | None,
+        *,
+        still: Callable[[], str],
     ) -> None:
-        self.found = found
+        self.found, self._still = found, still
         self.chart = chart
         words = "".join(f"<p style='margin:4px 0 0'>{escape(one)}</p>" for one in below)
         super().__init__(
@@ -80,18 +81,11 @@ class ChartView(ipywidgets.VBox):  # type: ignore[misc]
         """Say in one line what is shown: a saved notebook has this where the widget was."""
         return f"{type(self).__name__}({self.found!r})"
 
-    def _still(self) -> str:
-        """Return the chart as SVG."""
-        raise NotImplementedError
-
     def picture(self) -> str | None:
         """Return a small PNG in base64, for whatever shows a notebook without its widgets."""
         from .figures.grid import grid_png
 
-        try:
-            return base64.b64encode(grid_png(self._still(), 1)).decode()
-        except JtvizError:  # no font: the widget shows all the same
-            return None
+        return in_base64(lambda: grid_png(self._still(), 1))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return with_image(super()._repr_mimebundle_(**kwargs), self.picture())

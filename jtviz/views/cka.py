@@ -6,6 +6,7 @@ Required: the picture says over how many tokens it is, and what that number alon
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,20 +66,22 @@ class CkaView(ChartView):
             for layer, values in zip(found.rows, found.values.tolist(), strict=True)
         ]
         table = (heads, rows) if max(found.values.shape) <= MOST else None
-        super().__init__(found, _meaning(found), _chart(found), _sentences(found), table)
+        super().__init__(
+            found, _meaning(found), _chart(found), _sentences(found), table, still=partial(_still, found)
+        )
 
-    def _still(self) -> str:
-        from .figures.grid import grid_svg
 
-        found = self.found
-        words = [
-            f"Rows are layers {_listed(found.rows)}, columns {_listed(found.columns)}.",
-            *_sentences(found),
-        ]
-        return grid_svg(
-            {"linear CKA": found.values.numpy()}, (), title="Linear CKA between layers",
-            colours="linear CKA", words=words,
-        )  # fmt: skip
+def _still(found: Cka) -> str:
+    from .figures.grid import grid_svg
+
+    words = [
+        f"Rows are layers {_listed(found.rows)}, columns {_listed(found.columns)}.",
+        *_sentences(found),
+    ]
+    return grid_svg(
+        {"linear CKA": found.values.numpy()}, (), title="Linear CKA between layers",
+        colours="linear CKA", words=words,
+    )  # fmt: skip
 
 
 def _chart(found: Cka) -> bqplot.Figure:

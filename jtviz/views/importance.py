@@ -5,7 +5,6 @@ Required: everything drawn is in the result that is shown, which can be had as a
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
 
@@ -167,10 +166,7 @@ class ImportanceView(anywidget.AnyWidget):
         """Return a small PNG in base64, for whatever shows a notebook without its widgets."""
         from .figures.grid import grid_png
 
-        try:
-            return base64.b64encode(grid_png(self._figure("light"), 1)).decode()
-        except JtvizError:  # no font: the widget shows all the same
-            return None
+        return keep.in_base64(lambda: grid_png(self._figure("light"), 1))
 
     def _figure(self, theme: str) -> str:
         from .figures.grid import grid_svg

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,14 @@ def picture(view: AttentionView) -> str | None:
     try:
         return base64.b64encode(glance(view)).decode()
     except Exception:  # noqa: BLE001 - a notebook shows the widget also where this computer cannot draw
+        return None
+
+
+def in_base64(draw: Callable[[], bytes]) -> str | None:
+    """Return a picture in base64; None where it cannot be drawn, as without a font: the view still shows."""
+    try:
+        return base64.b64encode(draw()).decode()
+    except JtvizError:
         return None
 
 

@@ -7,6 +7,7 @@ standard error.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,18 +60,25 @@ class ProbesView(ChartView):
             "whiskers and band: one standard error",
         ]
         heads = ("layer", "accuracy", "control task", "selectivity", "majority")
-        super().__init__(found, "".join(keys), _chart(found), _sentences(found), (heads, _rows(found)))
+        super().__init__(
+            found,
+            "".join(keys),
+            _chart(found),
+            _sentences(found),
+            (heads, _rows(found)),
+            still=partial(_still, found),
+        )
 
-    def _still(self) -> str:
-        from .figures.grid import grid_svg
 
-        found = self.found
-        lines = [
-            f"Layer {layer}: accuracy {accuracy}, control task {control}, selectivity {selectivity}"
-            for layer, accuracy, control, selectivity, _ in _rows(found)
-        ]
-        majority = f"Majority baseline {_with_error(found.majority, found.majority_error)}"
-        return grid_svg({}, (), title="Probes", colours="", words=[*lines, majority, *_sentences(found)])
+def _still(found: Probes) -> str:
+    from .figures.grid import grid_svg
+
+    lines = [
+        f"Layer {layer}: accuracy {accuracy}, control task {control}, selectivity {selectivity}"
+        for layer, accuracy, control, selectivity, _ in _rows(found)
+    ]
+    majority = f"Majority baseline {_with_error(found.majority, found.majority_error)}"
+    return grid_svg({}, (), title="Probes", colours="", words=[*lines, majority, *_sentences(found)])
 
 
 def _chart(found: Probes) -> bqplot.Figure:

@@ -6,7 +6,6 @@ the reader's model is never touched.
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -256,10 +255,7 @@ class PruningView(Masks, Linked):
         """Return a small PNG in base64, for whatever shows a notebook without its widgets."""
         from .figures.grid import grid_png
 
-        try:
-            return base64.b64encode(grid_png(self._figure("light"), 1)).decode()
-        except JtvizError:  # no font, or nothing computed: the widget shows all the same
-            return None
+        return keep.in_base64(lambda: grid_png(self._figure("light"), 1))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return keep.with_image(super()._repr_mimebundle_(**kwargs), self.picture())

@@ -6,7 +6,6 @@ the grid crosses out, and every view that is linked.
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -14,7 +13,6 @@ import numpy as np
 
 from jtviz.analysis.ablation import HONEST
 from jtviz.analysis.importance.curve import PruningCurve
-from jtviz.capture import JtvizError
 from jtviz.capture.intervention.ablation import Mask
 
 from . import keep
@@ -226,10 +224,7 @@ class UnitCurve(CurveView):
             for share, value in zip(curve.shares, curve.values[self.method], strict=True)
         ]
         drawn = grid_svg({}, (), title=repr(curve), colours="", words=[*words, *curve.notes, HONEST])
-        try:
-            return base64.b64encode(grid_png(drawn, 1)).decode()
-        except JtvizError:  # no font: the widget shows all the same
-            return None
+        return keep.in_base64(lambda: grid_png(drawn, 1))
 
     def _show(self, mask: Mask) -> None:
         self._layers.value = _bars(self.curve, mask)

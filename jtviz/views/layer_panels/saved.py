@@ -6,11 +6,9 @@ and starts no work.
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from jtviz.capture import JtvizError
 from jtviz.views import keep
 
 from .direct import DirectPanel
@@ -78,12 +76,12 @@ class Panels(FeaturesPanel, TrajectoriesPanel, SimilarityPanel, LensPanel, Neuro
         from jtviz.views.figures.raster import rasterised
         from jtviz.views.layers_figure import layers_svg
 
-        try:
+        def draw() -> bytes:
             with self._computing:
                 drawn = layers_svg(self._all, self.tab if self._is_there() else "features")
-            return base64.b64encode(rasterised(drawn, 1)).decode()
-        except JtvizError:  # no font: the widget shows all the same
-            return None
+            return rasterised(drawn, 1)
+
+        return keep.in_base64(draw)
 
     @property
     def _all(self) -> LayersPanels:
