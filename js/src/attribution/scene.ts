@@ -5,16 +5,12 @@ import { type Axis, axisOf } from "../core/axis";
 import { type Ramp, rampOf } from "../core/colour";
 import { type Selection, stageNamed } from "../core/selection";
 import type { Theme } from "../core/theme";
+import { hoverToken, roleOf, type Token } from "../core/token";
 import type { Pins, Role, Span } from "../core/types";
 import type { AttributionMeta, Part } from "./types";
 
 /** As in jtviz/analysis/attribution/attribution.py. */
 const TOLERANCE = 0.05;
-
-export interface Token {
-  side: string;
-  index: number;
-}
 
 export interface Scene {
   meta: AttributionMeta;
@@ -157,19 +153,8 @@ function read({ meta, parts, bytes }: Scene): Record<string, Float32Array>[] {
   );
 }
 
-/** Where a token is in the stage that the attention views show: as key where it can be one. */
-function roleOf(selection: Selection, side: string): Role | null {
-  const stage = selection.current.peek();
-  if (stage.key === side) return "key";
-  return stage.query === side ? "query" : null;
-}
-
 /** Light a token here and wherever else it is drawn. */
-export function hover({ selection }: Scene, token: Token | null): void {
-  const role = token && roleOf(selection, token.side);
-  if (token && role) selection.hover({ query: null, key: null, [role]: token.index });
-  else selection.hover({ query: null, key: null });
-}
+export const hover = ({ selection }: Scene, token: Token | null): void => hoverToken(selection, token);
 
 export function togglePin({ selection }: Scene, { side, index }: Token): void {
   const role = roleOf(selection, side);

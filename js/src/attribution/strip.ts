@@ -3,9 +3,9 @@
 import { colourAt, css, inkOn } from "../core/colour";
 import { h, set, watch } from "../core/dom";
 import { listenToPointing } from "../core/pointing";
-import { marksOn, showMark } from "../core/token";
+import { marksOn, showMark, type Token } from "../core/token";
 import { number } from "../core/words";
-import { hover, isAt, type Scene, type Scores, type Token, togglePin } from "./scene";
+import { hover, isAt, type Scene, type Scores, togglePin } from "./scene";
 
 const TITLES: Record<string, string> = {
   encoder: "read",
