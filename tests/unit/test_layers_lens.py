@@ -115,7 +115,9 @@ def test_a_lens_is_trained_in_the_page_and_looked_through() -> None:
     assert 1.0 in shares
     lens: TunedLens = panels.tuned
     exact = tuned_lens(jtviz.demo.translator(), TEXTS, steps=12, progress=False)
-    assert torch.equal(lens.weight, exact.weight)
+    # Adam makes more of the last bits of a gradient, and those may differ from thread to thread.
+    assert float((lens.weight - exact.weight).norm() / exact.weight.norm()) < 1e-2
+    torch.testing.assert_close(lens.after, exact.after, atol=1e-4, rtol=1e-4)
     assert panels.tuned_about["after"] == lens.after.tolist()
     assert (panels.tuned_about["rows"], panels.tuned_about["seen"]) == (exact.rows, False)
     assert panels.lens.through is lens
