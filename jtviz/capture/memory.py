@@ -21,6 +21,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from ..tokens import Tokens
 from .change import version
+from .own_hooks import acts_here
 
 if TYPE_CHECKING:
     from .intervention.places import Places
@@ -77,7 +78,7 @@ def fingerprint(model: nn.Module) -> Hashable:
 
     Weights are told by object, address, version (which every in-place operation raises, but one through
     ``.data`` or by a fused optimiser) and their first number; settings are the plain attributes of the
-    modules, lists of them and tables.
+    modules, lists of them and tables. Of our own hooks those that act in this thread count.
     """
     weights: list[tuple[int, int, int]] = []
     settings: list[tuple[str, object]] = []
@@ -94,7 +95,7 @@ def fingerprint(model: nn.Module) -> Hashable:
                 first = [float(t.detach()[(0,) * t.ndim]) for t in held if t.numel() and not t.is_meta]
                 numbers += map(_stable, first)
             elif name in {"_forward_hooks", "_forward_pre_hooks"}:  # torch has no public list of hooks
-                hooks += value
+                hooks += filter(acts_here, [*value])
             elif isinstance(value, Tensor):
                 weights.append((_serial(value), value.data_ptr(), version(value)))
             elif name == "forward":
@@ -106,6 +107,17 @@ def fingerprint(model: nn.Module) -> Hashable:
     )
     implementation = getattr(getattr(model, "config", None), "_attn_implementation", None)
     return hash((tuple(weights), tuple(hooks), tuple(numbers), tuple(settings), casting, implementation))
+
+
+def is_as_marked(model: nn.Module, mark: Hashable, lock: threading.RLock) -> bool:
+    """Return whether `fingerprint` still says what it said; `lock` is the one that the model runs under.
+
+    Who runs the model may have it otherwise meanwhile: what differs is looked at again when nobody does.
+    """
+    if fingerprint(model) == mark:
+        return True
+    with lock:
+        return fingerprint(model) == mark
 
 
 _serials: WeakIdKeyDictionary = WeakIdKeyDictionary()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from .errors import JtvizError, SiteRefusedError
 from .flow import tensors
 from .forward import Asked, run
 from .inputs import Prepared
-from .memory import fingerprint
+from .memory import fingerprint, is_as_marked
 from .patches import Patches
 from .trace import Trace
 from .twin import twin_of
@@ -93,7 +93,7 @@ class Reading:
         model = self._model()
         if model is None:
             raise JtvizError("the model of this trace is gone: keep it, and trace again.")
-        if fingerprint(model) != self._mark:
+        if not is_as_marked(model, self._mark, self._lock):
             raise JtvizError("the model was changed since this trace: trace again.")
         if not self.is_as_read:
             raise JtvizError("the inputs of this trace were changed in place since: trace again.")
@@ -123,6 +123,25 @@ class Reading:
         )  # fmt: skip
         with as_found(model, gradients=gradients) as notes:
             return run(model, self.tokenizer, self.prepared, asked, notes)
+
+    @contextmanager
+    def twin(self) -> Iterator[nn.Module]:
+        """Make a twin of the model: what is done to that leaves the reader's model alone.
+
+        Nobody runs the model while it is copied, and none but this thread where it cannot be copied.
+
+        Raises
+        ------
+        JtvizError
+            If the model is gone or was changed.
+        """
+        with ExitStack() as stack:
+            with self._lock:
+                model = self.model
+                twin = stack.enter_context(twin_of(model))
+                if twin is model:
+                    stack.enter_context(self._lock)
+            yield twin
 
     @contextmanager
     def opened(self) -> Iterator[Forward]:
@@ -157,10 +176,9 @@ class Reading:
         JtvizError
             If the model is gone or was changed.
         """
-        model = self.model
         with (
             self._lock,
-            twin_of(model) as twin,
+            self.twin() as twin,
             as_found(twin, gradients=gradients, is_compiled=self._is_compiled),
         ):
             yield twin

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from .own_hooks import changing
+
 
 @contextmanager
 def twin_of(model: nn.Module) -> Iterator[nn.Module]:
@@ -29,7 +31,8 @@ def twin_of(model: nn.Module) -> Iterator[nn.Module]:
     for module in model.modules():
         shared |= _not_copied(module, modules)
     try:
-        twin = copy.deepcopy(model, shared)
+        with changing:
+            twin = copy.deepcopy(model, shared)
     except Exception:  # noqa: BLE001 - what a model holds can be anything; some of it cannot be copied
         twin = None
     if twin is not None:

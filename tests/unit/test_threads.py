@@ -12,9 +12,12 @@ import pytest
 import torch
 
 import jtviz
+from jtviz.analysis.ablation import Ablating
 from jtviz.analysis.attribution import attribute
+from jtviz.capture import JtvizError, Mask, hook
 from jtviz.capture.asfound import as_found
 from jtviz.capture.chance import seeded
+from jtviz.capture.own_hooks import _threads
 
 WAIT = 30
 
@@ -97,3 +100,79 @@ def test_only_the_devices_of_the_model_are_seeded(monkeypatch: pytest.MonkeyPatc
         drawn = torch.rand(3)
     assert not touched
     assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(1)))
+
+
+SENTENCE = "We went to the market with our friends."
+
+
+def test_what_a_cell_switches_off_for_itself_no_other_thread_sees() -> None:
+    hooked = jtviz.demo.translator()
+    trace = hooked.trace(SENTENCE)
+    off = Mask(heads=(("encoder", 0, 1),))
+    wanted = Ablating(trace).effect(off).ablated.value
+
+    def beside() -> tuple[Any, ...]:
+        return (
+            trace.reading is not None and trace.reading.model is hooked.model,
+            hooked.trace(SENTENCE) is trace,
+            Ablating(trace).effect(off).ablated.value,
+            hooked.generate(SENTENCE),
+        )
+
+    whole = hooked.generate(SENTENCE)
+    with ThreadPoolExecutor(1) as pool, hooked.ablate(heads={("cross", 0): None, ("cross", 1): None}):
+        assert hooked.generate(SENTENCE) != whole
+        found = pool.submit(beside).result(WAIT)
+        with pytest.raises(JtvizError, match="the model was changed since"):
+            _ = trace.reading is not None and trace.reading.model
+    assert found == (True, True, pytest.approx(wanted, abs=1e-6), whole)
+    assert not _threads
+
+
+def test_a_model_that_another_thread_has_in_evaluation_meanwhile_did_not_change() -> None:
+    hooked = hook(jtviz.demo.translator().model)
+    hooked.model.train()
+    try:
+        reading = hooked.trace(SENTENCE).reading
+        is_running, is_over = threading.Event(), threading.Event()
+
+        def run() -> None:
+            with hooked.memory.lock, as_found(hooked.model):
+                is_running.set()
+                assert is_over.wait(WAIT)
+
+        with ThreadPoolExecutor(2) as pool:
+            running = pool.submit(run)
+            assert is_running.wait(WAIT)
+            asked = pool.submit(lambda: reading is not None and reading.model)
+            assert not asked.done()
+            is_over.set()
+            assert asked.result(WAIT) is hooked.model
+            running.result(WAIT)
+    finally:
+        hooked.model.eval()
+
+
+def test_twins_are_made_while_another_thread_switches_on_and_off() -> None:
+    hooked = jtviz.demo.translator()
+    trace = hooked.trace(SENTENCE)
+    stop = threading.Event()
+
+    def twins() -> int:
+        count = 0
+        while not stop.is_set():
+            assert trace.reading is not None
+            with trace.reading.twin() as twin:
+                assert twin is not hooked.model
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(1) as pool:
+        making = pool.submit(twins)
+        try:
+            for _ in range(100):
+                with hooked.ablate(heads={("encoder", 0): [1]}):
+                    pass
+        finally:
+            stop.set()
+        assert making.result(WAIT) > 0

@@ -28,7 +28,6 @@ from jtviz.capture.intervention.places import HeadPlace, UnitPlace
 from jtviz.capture.reading import checked_single
 from jtviz.capture.score import chosen, first_logits
 from jtviz.capture.target import TargetLike, precise
-from jtviz.capture.twin import twin_of
 
 from .again import Again
 from .effect import Effect, Part, Together
@@ -85,7 +84,7 @@ class Ablating:
     def opened(self, mask: Mask, mode: str = "zero") -> Iterator[nn.Module]:
         """Yield a twin of the model in which a mask is off."""
         checked_mode(mode)
-        with twin_of(self.reading.model) as twin, as_found(twin), torch.no_grad():
+        with self.reading.twin() as twin, as_found(twin), torch.no_grad():
             if not len(mask):
                 yield twin
                 return
@@ -194,7 +193,7 @@ class Ablating:
         The gradient with respect to a mask (Michel et al. 2019, equation 2), from one backward pass.
         """
         if self._gradients is None:
-            with twin_of(self.reading.model) as twin, as_found(twin, gradients=True):
+            with self.reading.twin() as twin, as_found(twin, gradients=True):
                 heads = {p: Edit(torch.ones(p.heads, requires_grad=True)) for p in self.places.heads}
                 units = {p: Edit(torch.ones(p.units, requires_grad=True)) for p in self.places.units}
                 with Intervention(twin, self.places, heads, units):

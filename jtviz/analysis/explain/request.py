@@ -16,7 +16,7 @@ import torch
 from jtviz.capture import HookedTransformer, JtvizError, Trace, hook
 from jtviz.capture.generation import decoder_begin
 from jtviz.capture.inputs import Text, checked_texts, encode, forward_arguments
-from jtviz.capture.memory import fingerprint
+from jtviz.capture.memory import is_as_marked
 from jtviz.capture.structure import device_of, is_encoder_decoder, is_hugging_face
 from jtviz.tokens import Tokens
 
@@ -143,7 +143,7 @@ class Again:
             model = self._model()
             if model is None:
                 raise JtvizError("the model of this explanation is gone: keep it, and explain again.")
-            if self._mark is not None and fingerprint(model) != self._mark:
+            if self._mark is not None and not is_as_marked(model, self._mark, hook(model).memory.lock):
                 raise JtvizError("the model was changed since this explanation: explain again.")
             found = read(hook(model), self._request, self._text)
             self._known = weakref.ref(found)

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from jtviz.capture import JtvizError, Trace, hook
-from jtviz.capture.asfound import as_found
+from jtviz.capture import JtvizError, Trace
 from jtviz.capture.intervention.intervention import Intervention
 from jtviz.capture.intervention.places import HeadPlace, Places, UnitPlace
-from jtviz.capture.twin import twin_of
 
 Place = HeadPlace | UnitPlace
 
@@ -57,7 +55,6 @@ def run_again(trace: Trace, wanted: Sequence[Place]) -> dict[Place, tuple[Tensor
     reading = trace.reading
     if reading is None:
         raise JtvizError("this trace came without its model: trace the text again.")
-    model = reading.model
     seen: dict[Place, Tensor] = {}
     added: dict[Place, Tensor] = {}
     kept = set(wanted)
@@ -66,7 +63,7 @@ def run_again(trace: Trace, wanted: Sequence[Place]) -> dict[Place, tuple[Tensor
         if place in kept:
             seen[place] = _of_example(trace, place, values)
 
-    with hook(model).memory.lock, twin_of(model) as twin, as_found(twin), torch.no_grad():
+    with reading.running() as twin:
         hooks = [_keep_outputs(twin, trace, place, added) for place in kept if isinstance(place, UnitPlace)]
         try:
             with Intervention(twin, places, seen=see):

@@ -19,6 +19,7 @@ from torch import nn
 from ..asfound import runnable
 from ..errors import JtvizError
 from ..inputs import Prepared
+from ..own_hooks import changing, for_this_thread, take_off
 from ..part import Index, is_int
 from .edits import Edit
 from .intervention import Intervention
@@ -269,13 +270,16 @@ class Waiting(torch.overrides.TorchFunctionMode):
         self.model, self.learn = model, learn
         self._thread = threading.get_ident()
         self._is_done = False
-        self._hook = model.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True)
+        with changing:
+            self._hook = for_this_thread(
+                model.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True)
+            )
         _waiting().append(self)
 
     def done(self) -> None:
         """Wait no longer."""
         self._is_done = True
-        self._hook.remove()
+        take_off(self._hook)
         if self in _waiting():
             _waiting().remove(self)
 

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import JtvizError
 from ..kernels import BACKWARD, multi_head_attention
+from ..own_hooks import changing, for_this_thread, take_off
 from ..written import Pattern, Patterns
 from .edits import Edit, is_packed, lay_fused
 from .places import HeadPlace, Places, UnitPlace
@@ -89,14 +90,13 @@ class Intervention(TorchFunctionMode):
         self._thread = threading.get_ident()
         modules = {name or type(self._model).__name__: m for name, m in self._model.named_modules()}
         try:
-            self._hooks.append(
-                self._model.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True)
-            )
-            for path in self._calls_of:
-                self._put_on(modules, path)
-            for path in dict.fromkeys(place.path for place in self._watched_units):
-                self._put_on_units(modules, path)
-            self._hooks.append(self._model.register_forward_hook(self._end))
+            with changing:
+                self._keep(self._model.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True))
+                for path in self._calls_of:
+                    self._put_on(modules, path)
+                for path in dict.fromkeys(place.path for place in self._watched_units):
+                    self._put_on_units(modules, path)
+                self._keep(self._model.register_forward_hook(self._end))
             super().__enter__()  # type: ignore[no-untyped-call]
         except BaseException:
             self._take_off()
@@ -210,8 +210,8 @@ class Intervention(TorchFunctionMode):
                 pass
 
         module = self._module(modules, path)
-        self._hooks.append(module.register_forward_pre_hook(enter))
-        self._hooks.append(module.register_forward_hook(leave))
+        self._keep(module.register_forward_pre_hook(enter))
+        self._keep(module.register_forward_hook(leave))
 
     def _put_on_units(self, modules: Mapping[str, nn.Module], path: str) -> None:
         of_call = {place.call: place for place in self._watched_units if place.path == path}
@@ -229,7 +229,7 @@ class Intervention(TorchFunctionMode):
             found = self._units.get(place)
             return None if found is None else (found.of_units(args[0]), *args[1:])
 
-        self._hooks.append(self._module(modules, path).register_forward_pre_hook(edit))
+        self._keep(self._module(modules, path).register_forward_pre_hook(edit))
 
     @staticmethod
     def _module(modules: Mapping[str, nn.Module], path: str) -> nn.Module:
@@ -252,9 +252,12 @@ class Intervention(TorchFunctionMode):
             f"mean to run, so that it is seen where attention is computed."
         )
 
+    def _keep(self, hook: torch.utils.hooks.RemovableHandle) -> None:
+        self._hooks.append(for_this_thread(hook))
+
     def _take_off(self) -> None:
         for hook in self._hooks:
-            hook.remove()
+            take_off(hook)
         self._hooks.clear()
         self._running.clear()
 
