@@ -1,6 +1,6 @@
 """Fixtures of the browser tests: a Chromium, and a JupyterLab and a Notebook 7 to open in it.
 
-Required: a test sees only its own kernels and its own page; a failing one leaves a picture and what
+Required: a test sees only its own kernels and its own notebooks; a failing one leaves a picture and what
 the browser said in ``tests/browser/out/``; and a page that asks for anything outside the Jupyter
 server fails its test, because jtviz must work in a room with no internet.
 """
@@ -10,14 +10,24 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from .find_browser import ADVICE, find_browser
 from .jupyter import Application, JupyterServer, start_server
-from .opened import OUT, OpenNotebook
+from .opened import OUT, SIZE, OpenNotebook, clear
 
 FLAGS = [
     "--disable-background-networking",
@@ -30,6 +40,7 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 FAILED = pytest.StashKey[bool]()
+expect.set_options(timeout=15_000)  # beside another test, on a busy machine
 
 Open = Callable[..., OpenNotebook]
 
@@ -88,14 +99,8 @@ def notebook(notebook_server: JupyterServer) -> Iterator[JupyterServer]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """Make a browser profile with nothing in it; double density, so that pictures are sharp."""
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 900},
-        device_scale_factor=2,
-        reduced_motion="reduce",
-        locale="en-GB",
-    )
-    context.set_default_timeout(15_000)
+    """Make a browser profile with nothing in it."""
+    context = _profile(browser)
     yield context
     context.close()
 
@@ -104,6 +109,74 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
     """Open a page that is watched: see the module's docstring."""
     page = context.new_page()
+    with _watched(page, request.node):
+        yield page
+
+
+class Desk:
+    """JupyterLab in a page that is lent from test to test: to load it costs more than most tests do."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._page: Page | None = None
+
+    @contextmanager
+    def lent(self, test: pytest.Item) -> Iterator[Page]:
+        """Lend the page to one test, and clear it away; a test that failed leaves none."""
+        page = self._page = self._page or _profile(self._browser).new_page()
+        with _watched(page, test):
+            yield page
+            if not test.stash.get(FAILED, False):
+                clear(page)
+        if test.stash.get(FAILED, False):
+            self.close()
+
+    def close(self) -> None:
+        """Let the page go."""
+        page, self._page = self._page, None
+        if page is not None:
+            page.context.close()
+
+
+@pytest.fixture(scope="session")
+def desk(browser: Browser) -> Iterator[Desk]:
+    """Keep one JupyterLab open for the tests of this process."""
+    desk = Desk(browser)
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def open_notebook(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Open ``open_notebook(server, "path.ipynb")`` and wait for its kernel.
+
+    A notebook of JupyterLab opens in the page that is lent from test to test, or with ``afresh=True`` in one
+    of its own: where it matters that nothing was loaded before.
+    """
+    with ExitStack() as stack:
+        lent: list[Page] = []
+
+        def open_notebook(server: JupyterServer, path: str, *, afresh: bool = False) -> OpenNotebook:
+            if afresh or server.application != "lab":
+                return OpenNotebook(request.getfixturevalue("page"), server, path)
+            if not lent:
+                lent.append(stack.enter_context(desk.lent(request.node)))
+            return OpenNotebook(lent[0], server, path)
+
+        yield open_notebook
+
+
+def _profile(browser: Browser) -> BrowserContext:
+    """Make a browser profile with nothing in it; double density, so that pictures are sharp."""
+    context = browser.new_context(
+        viewport=SIZE, device_scale_factor=2, reduced_motion="reduce", locale="en-GB"
+    )
+    context.set_default_timeout(15_000)
+    return context
+
+
+@contextmanager
+def _watched(page: Page, test: pytest.Item) -> Iterator[None]:
     said: list[str] = []
     outside: list[str] = []
 
@@ -111,31 +184,27 @@ def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Pa
         if message.type in {"error", "warning"}:
             said.append(f"{message.type}: {message.text}")
 
+    def catch(error: Error) -> None:
+        said.append(f"uncaught: {error}")
+
     def see(asked: Request) -> None:
         if not re.match(r"(https?|wss?)://127\.0\.0\.1[:/]|file:|data:|blob:|about:", asked.url):
             outside.append(asked.url)
 
     page.on("console", hear)
-    page.on("pageerror", lambda error: said.append(f"uncaught: {error}"))
+    page.on("pageerror", catch)
     page.on("request", see)
-    yield page
-    if request.node.stash.get(FAILED, False):
+    yield
+    page.remove_listener("console", hear)
+    page.remove_listener("pageerror", catch)
+    page.remove_listener("request", see)
+    if test.stash.get(FAILED, False):
         OUT.mkdir(exist_ok=True)
-        name = re.sub(r"[^\w-]+", "-", request.node.name).strip("-")
+        name = re.sub(r"[^\w-]+", "-", test.name).strip("-")
         page.screenshot(path=OUT / f"{name}.png")
         (OUT / f"{name}.log").write_text("\n".join(said), encoding="utf-8")
         print(f"See tests/browser/out/{name}.png; the browser said:", *said[-20:], sep="\n  ")
     assert not outside, f"the page asked for something outside the Jupyter server: {outside}"
-
-
-@pytest.fixture
-def open_notebook(page: Page) -> Open:
-    """Open ``open_notebook(server, "path.ipynb")`` in the test's page and wait for its kernel."""
-
-    def open_notebook(server: JupyterServer, path: str) -> OpenNotebook:
-        return OpenNotebook(page, server, path)
-
-    return open_notebook
 
 
 def _serve(

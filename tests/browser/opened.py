@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, ViewportSize
 
 from .jupyter import JupyterServer
 
 OUT = Path(__file__).parent / "out"
 RUN_SECONDS = 180
+SIZE: ViewportSize = {"width": 1280, "height": 900}
+LIGHT = "JupyterLab Light"
 
 # The notebook in front, as Jupyter's own model has it: true also for what is scrolled out of sight.
 PANEL = "window.jupyterapp.shell.currentWidget"
@@ -37,7 +39,11 @@ class OpenNotebook:
         self.page = page
         self.server = server
         self.path = path
-        page.goto(server.address(path))
+        if page.url.startswith(f"{server.url}/lab/"):
+            clear(page)
+            self.command("docmanager:open", {"path": path})
+        else:
+            page.goto(server.address(path))
         page.wait_for_function(READY, timeout=90_000)
         if server.application == "lab":  # room for the notebook, also on a small screen
             page.evaluate("() => { window.jupyterapp.shell.collapseLeft(); }")
@@ -117,12 +123,7 @@ class OpenNotebook:
 
     def set_theme(self, name: str) -> None:
         """Change to ``"JupyterLab Light"`` or ``"JupyterLab Dark"`` and wait until it shows."""
-        self.command("apputils:change-theme", {"theme": name})
-        self.page.wait_for_function(
-            """(name) => document.body.dataset.jpThemeName === name
-              && document.querySelector("#jupyterlab-splash") === null""",
-            arg=name,
-        )
+        change_theme(self.page, name)
 
     @property
     def kernel_process(self) -> psutil.Process:
@@ -168,6 +169,31 @@ class OpenNotebook:
         path = OUT / f"{name}.png"
         (what or self.page).screenshot(path=path)
         return path
+
+
+def clear(page: Page) -> None:
+    """Close all that JupyterLab shows, without a question, and give the page its usual size and colours."""
+    page.evaluate(
+        "() => { for (const shown of [...window.jupyterapp.shell.widgets('main')]) shown.dispose(); }"
+    )
+    page.set_viewport_size(SIZE)
+    page.mouse.move(0, 0)
+    change_theme(page, LIGHT)
+
+
+def change_theme(page: Page, name: str) -> None:
+    """Change to ``"JupyterLab Light"`` or ``"JupyterLab Dark"`` and wait until it shows."""
+    if page.evaluate("() => document.body.dataset.jpThemeName") == name:
+        return
+    page.evaluate(
+        "async (theme) => { await window.jupyterapp.commands.execute('apputils:change-theme', { theme }); }",
+        name,
+    )
+    page.wait_for_function(
+        """(name) => document.body.dataset.jpThemeName === name
+          && document.querySelector("#jupyterlab-splash") === null""",
+        arg=name,
+    )
 
 
 def _wait_until_stopped(process: psutil.Process, seconds: float = 10) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -225,20 +226,17 @@ jtviz.show_attention(jtviz.from_arrays(torch.rand(2, 3, 6, 6).softmax(-1), list(
 """
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_the_badge_says_what_was_checked_and_sinks_are_named(
-    lab: JupyterServer, open_notebook: Open, theme: str
-) -> None:
+def test_the_badge_says_what_was_checked_and_sinks_are_named(lab: JupyterServer, open_notebook: Open) -> None:
     translator = SHOW.format(text=SIX, mode="links")
     opened = open_notebook(lab, lab.write_notebook("checks.ipynb", [translator, SINKS, ELSEWHERE]))
-    opened.set_theme(f"JupyterLab {theme}")
     opened.run_all()
     said = (
         ("✓ checked", "Cross layer 1: recomputed rows times the values differ", None),
         ("✓ checked", "Decoder layer 0: recomputed rows", "; the rest looks at no token (a sink)"),
         ("not checked", "Encoder layer 0: this attention was computed elsewhere", None),
     )
-    for cell, (short, long, sums) in enumerate(said):
+    for theme, (cell, (short, long, sums)) in itertools.product(("Light", "Dark"), enumerate(said)):
+        opened.set_theme(f"JupyterLab {theme}")
         view = view_in(opened, cell)
         view.scroll_into_view_if_needed()
         settle(view)
@@ -296,23 +294,20 @@ view
 """
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
 @pytest.mark.parametrize(("name", "text"), [("6", SIX), ("60", SIXTY)])
-def test_every_picture_fits_its_cell(
-    lab: JupyterServer, open_notebook: Open, theme: str, name: str, text: str
-) -> None:
+def test_every_picture_fits_its_cell(lab: JupyterServer, open_notebook: Open, name: str, text: str) -> None:
     modes = ("links", "matrix", "text")
     opened = open_notebook(
         lab,
         lab.write_notebook(f"pictures-{name}.ipynb", [SHOW.format(text=text, mode=mode) for mode in modes]),
     )
-    opened.set_theme(f"JupyterLab {theme}")
     opened.run_all()
-    for cell, mode in enumerate(modes):
+    for theme, (cell, mode) in itertools.product(("Light", "Dark"), enumerate(modes)):
+        opened.set_theme(f"JupyterLab {theme}")
         view = view_in(opened, cell)
         view.scroll_into_view_if_needed()
         settle(view)
-        if cell == 0:
+        if theme == "Light" and cell == 0:
             token(view, "query", 4).click()
         opened.page.mouse.move(0, 0)
         opened.page.wait_for_timeout(300)

@@ -209,8 +209,9 @@ def test_a_long_input_is_zoomed_searched_and_scrolled(lab: JupyterServer, open_n
         for _ in range(6):
             zoom.get_by_role("button", name="Zoom in").click()
             page.wait_for_timeout(100)
-        settle(view)
         worst.append(worst_task(page))
+    settle(view)
+    worst[-1] = max(worst[-1], worst_task(page))
 
     view.get_by_role("searchbox", name="Find a token or phrase").fill("needle")
     expect(view.get_by_label("Found", exact=True)).to_contain_text("1 of ")
@@ -431,14 +432,14 @@ def widget_states_saved(lab: JupyterServer) -> Iterator[None]:
 def test_a_saved_widget_shows_its_first_layer(lab: JupyterServer, open_notebook: Open) -> None:
     path = lab.write_notebook("saved.ipynb", [TRANSLATED])
     with widget_states_saved(lab):
-        opened = open_notebook(lab, path)
+        opened = open_notebook(lab, path, afresh=True)
         opened.run_all()
         shown_in(opened)
         looked = value_of(opened, "trace.attention('encoder', layer=0, head=1)[4].tolist()")
         names = value_of(opened, "list(trace.tokens['encoder'].text)")
         opened.save()
         lab.end_kernels()
-        again = open_notebook(lab, path)
+        again = open_notebook(lab, path, afresh=True)
         view = again.output(0).get_by_role("region", name="jtviz attention")
         token(view, "query", 4).hover()
         most = max(range(len(looked)), key=lambda i: looked[i])

@@ -107,7 +107,7 @@ def test_a_saved_page_follows_its_readers_colours(view: AttentionView, offline: 
 
 
 def test_a_frozen_view_lives_on_in_a_saved_notebook(lab: JupyterServer, open_notebook: Open) -> None:
-    opened = open_notebook(lab, lab.write_notebook("frozen.ipynb", FROZEN))
+    opened = open_notebook(lab, lab.write_notebook("frozen.ipynb", FROZEN), afresh=True)
     opened.run_all()
     opened.save()
     lab.end_kernels()
@@ -128,7 +128,7 @@ def test_an_untrusted_notebook_shows_the_picture(lab: JupyterServer, open_notebo
     output = {"output_type": "execute_result", "execution_count": 1, "data": bundle, "metadata": {}}
     notebook["cells"][0] |= {"outputs": [output], "execution_count": 1}
     path.write_text(json.dumps(notebook), encoding="utf-8")
-    opened = open_notebook(lab, "given.ipynb")
+    opened = open_notebook(lab, "given.ipynb", afresh=True)
     picture = opened.output(0).locator("img")
     expect(picture).to_be_visible()
     assert picture.evaluate("(node) => node.naturalWidth") > 300

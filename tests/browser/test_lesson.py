@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import expect
 
 from .conftest import Open
@@ -12,10 +11,8 @@ from .test_attention import index_of, settle, token, view_in
 LESSON = "notebooks/01b_attention_step_by_step.ipynb"
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_a_reader_finds_each_number_in_the_view(lab: JupyterServer, open_notebook: Open, theme: str) -> None:
+def test_a_reader_finds_each_number_in_the_view(lab: JupyterServer, open_notebook: Open) -> None:
     opened = open_notebook(lab, LESSON)
-    opened.set_theme(f"JupyterLab {theme}")
     opened.run_all()
     sources = opened.page.evaluate(
         """() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON()
@@ -27,7 +24,7 @@ def test_a_reader_finds_each_number_in_the_view(lab: JupyterServer, open_noteboo
     settle(view)
     status = view.get_by_role("status")
     expect(status).to_have_text("Encoder · layer 1 · head 0 · reading tea · looks at drink 0.850")
-    opened.picture(f"lesson-{theme.lower()}-view", view)
+    opened.picture("lesson-view", view)
 
     token(view, "query", 0).focus()
     opened.page.keyboard.press("Escape")
@@ -45,11 +42,14 @@ def test_a_reader_finds_each_number_in_the_view(lab: JupyterServer, open_noteboo
         settle(view)
         token(view, "query", index_of(view, "query", reads)).hover()
         expect(status).to_have_text(f"{tab} · layer 1 · head {head} · {words}")
-        opened.picture(f"lesson-{theme.lower()}-{tab.lower()}-{head}", view)
+        opened.picture(f"lesson-{tab.lower()}-{head}", view)
 
-    opened.picture(f"lesson-{theme.lower()}-where", opened.cell(shown + 1))
+    opened.picture("lesson-where", opened.cell(shown + 1))
     index = next(i for i, source in enumerate(sources) if 'check("score"' in source)
     first = opened.output(index)
     expect(first).to_contain_text("Not answered yet. Replace None with one number")
-    first.scroll_into_view_if_needed()
-    opened.picture(f"lesson-{theme.lower()}-exercise", opened.cell(index))
+    for theme in ("Dark", "Light"):
+        opened.set_theme(f"JupyterLab {theme}")
+        opened.picture(f"lesson-{theme.lower()}", view)
+        first.scroll_into_view_if_needed()
+        opened.picture(f"lesson-{theme.lower()}-exercise", opened.cell(index))

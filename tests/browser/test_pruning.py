@@ -161,7 +161,7 @@ def test_the_attention_view_draws_what_the_pruned_model_looks_at(
 
 
 def test_a_kernel_that_is_busy_or_gone_is_said(lab: JupyterServer, open_notebook: Open) -> None:
-    opened = open_notebook(lab, lab.write_notebook("silent.ipynb", CELLS[:1]))
+    opened = open_notebook(lab, lab.write_notebook("silent.ipynb", CELLS[:1]), afresh=True)
     opened.run_all()
     view = pruning_in(opened)
     silence = view.get_by_role("alert").filter(has_text="No answer from Python yet")
