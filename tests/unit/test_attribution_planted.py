@@ -10,6 +10,8 @@ another urgent finding is written as absent, a word of that can be first, which 
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 import jtviz
@@ -19,6 +21,12 @@ from jtviz.demo.triage import CODES, PRESENT, URGENT, Note, notes
 
 NOTES = 200
 FIRST = 0.95
+
+
+@functools.cache
+def explained(text: str) -> Attribution:
+    """Return why the honest weights say that a note is urgent."""
+    return attribute(jtviz.demo.classifier().trace(text), target="urgent")
 
 
 def statements(found: Attribution) -> list[float]:
@@ -43,10 +51,9 @@ def test_the_deciding_statement_is_first_in_held_out_notes() -> None:
     seen = {note.text for note in notes(20_000, seed=0)}
     urgent = [note for note in notes(4 * NOTES, seed=1000) if note.label and note.text not in seen][:NOTES]
     assert len(urgent) == NOTES
-    hooked = jtviz.demo.classifier()
     first = 0
     for note in urgent:
-        sums = statements(attribute(hooked.trace(note.text), target="urgent"))
+        sums = statements(explained(note.text))
         first += sums.index(max(sums)) == deciding(note)
     assert first >= FIRST * NOTES
 
@@ -59,11 +66,10 @@ def test_where_no_other_urgent_finding_is_named_the_first_token_is_of_the_decidi
         if note.label and sum(finding in note.text.lower() for finding in bare) == 1
     ][:NOTES]
     assert len(urgent) == NOTES
-    hooked = jtviz.demo.classifier()
     first = 0
     for note in urgent:
-        trace = hooked.trace(note.text)
-        span = trace.tokens["encoder"].spans[attribute(trace, target="urgent").scores["encoder"].argmax()]
+        found = explained(note.text)
+        span = found.tokens["encoder"].spans[found.scores["encoder"].argmax()]
         first += span is not None and note.text.count(".", 0, span[0]) == deciding(note)
     assert first >= FIRST * NOTES
 
