@@ -16,7 +16,7 @@ PEER_SCRIPTS := tests/bench/node_modules/.package-lock.json
 SOURCES := $(shell find js/src -type f 2>/dev/null) js/build.mjs js/package.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-transformers4 lint bench watch dist
+.PHONY: help setup demo test test-scripts test-transformers4 lint lint-python lint-scripts bench watch dist
 
 help: ## List these verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,14 +26,17 @@ setup: $(INSTALLED) $(BUILT) $(BROWSER) ## Make .venv with everything, build the
 demo: $(INSTALLED) $(BUILT) ## Open JupyterLab on the first notebook
 	$(BIN)/jupyter lab $(AS_ROOT) notebooks/01_look_inside_a_translator.ipynb
 
-test: setup lint ## Lint, then run the Python, TypeScript and browser tests
+test: ## Lint, then run the TypeScript, Python and browser tests
+	@$(MAKE) --no-print-directory -j 2 setup lint test-scripts
 	@echo "== Python tests"
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not browser" -n auto --dist loadfile
-	@echo "== TypeScript tests"
-	$(NPM) run --silent test
 	@echo "== Browser tests (JupyterLab and Notebook 7 in Chromium)"
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/browser -m "browser and not alone" -n 2 --dist loadfile
 	$(BIN)/pytest tests/browser -m alone
+
+test-scripts: $(MODULES)
+	@echo "== TypeScript tests"
+	$(NPM) run --silent test
 
 test-transformers4: ## Try every family of models under transformers 4.57 too, in an environment of its own
 	test -x .venv-transformers4/bin/python || $(PYTHON) -m venv .venv-transformers4
@@ -42,11 +45,16 @@ test-transformers4: ## Try every family of models under transformers 4.57 too, i
 		--constraint constraints.txt --editable ".[dev]" "transformers~=4.57.0"
 	.venv-transformers4/bin/pytest tests/zoo -W default -k "not the_table_in_the_docs"
 
-lint: $(INSTALLED) $(MODULES) ## Check style and types, Python and TypeScript
-	@echo "== Style and types"
+lint: lint-python lint-scripts ## Check style and types, Python and TypeScript
+
+lint-python: $(INSTALLED)
+	@echo "== Style and types, Python"
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+lint-scripts: $(MODULES)
+	@echo "== Style and types, TypeScript"
 	$(NPM) run --silent lint
 	$(NPM) run --silent check
 
