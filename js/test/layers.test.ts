@@ -19,7 +19,7 @@ beforeEach(async () => {
     pinned: { query: null, key: null },
     marked: {},
     selection: "",
-    meta: { ...META, title: "", tabs, depth: { encoder: 4, decoder: 3 } },
+    meta: { ...META, tabs, depth: { encoder: 4, decoder: 3 } },
     tab: "direct",
     hidden_layer: 1,
     busy: "",

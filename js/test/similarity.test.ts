@@ -47,7 +47,7 @@ beforeEach(async () => {
   const theme = signal<Theme>({ background: [255, 255, 255], ink: [0, 0, 0], dark: false });
   const layer = signal(1);
   scene = {
-    meta: { ...META, title: "", tabs: [], depth: { encoder: 4, decoder: 3 }, width: {} },
+    meta: { ...META, tabs: [], depth: { encoder: 4, decoder: 3 }, width: {} },
     selection,
     theme,
     ramp: computed(() => rampOf(theme.value.background, null, false)),

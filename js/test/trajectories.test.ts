@@ -34,7 +34,6 @@ beforeEach(async () => {
   });
   const meta: LayersMeta = {
     ...META,
-    title: "",
     tabs: [],
     depth: { encoder: 4, decoder: 3 },
     width: { encoder: 8, decoder: 8 },

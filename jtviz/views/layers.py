@@ -63,8 +63,6 @@ class LayersPanels(Panels, Linked):
         Which of `TABS` is open first.
     hidden_layer : int, optional
         Which layer of `Trace.hidden` is shown first; what ``layer`` returned, if left out.
-    title : str
-        What was asked, in words.
     texts : list of str, or data frame, optional
         The data set in which tokens are looked for that set a unit off.
     **choices
@@ -110,7 +108,6 @@ class LayersPanels(Panels, Linked):
         *,
         tab: str | None = None,
         hidden_layer: int | None = None,
-        title: str = "",
         texts: Any = None,
         **choices: Any,
     ) -> None:
@@ -123,7 +120,7 @@ class LayersPanels(Panels, Linked):
         widths = {side: shape[2] for side, shape in shapes.items()}
         lacks = _lacks(trace)
         tabs = [[name, label, lacks.get(name, "")] for name, label in TABS.items()]
-        meta = describe(trace) | {"title": title, "tabs": tabs, "depth": self._depth, "width": widths}
+        meta = describe(trace) | {"tabs": tabs, "depth": self._depth, "width": widths}
         if hidden_layer is not None:
             self._refuse_layer(hidden_layer, choices.get("stage") or selection_of(trace).stage, trace)
             if hidden_layer > 0:

@@ -6,7 +6,6 @@ import type { Choices, Meta as TraceMeta } from "../core/types";
 export type Tab = "features" | "trajectories" | "similarity" | "lens" | "neurons" | "direct";
 
 export interface LayersMeta extends TraceMeta {
-  title: string;
   /** Name, label, and why it cannot be had (or nothing). */
   tabs: [Tab, string, string][];
   /** Layers of each side's residual stream: its blocks, and what enters the first. */

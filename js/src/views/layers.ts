@@ -90,12 +90,9 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   });
   const tab = synced(traits, "tab", gone);
   const body = h("div", { class: "body", role: "tabpanel", id: "body" });
-  const title = h("div", { class: "about" }, meta.title);
-  title.hidden = meta.title === "";
   root.append(
     h("div", { class: "controls" }, tabs(meta, tab, body, gone)),
     h("div", { class: "controls" }, sides(scene, gone), layers(scene, gone)),
-    title,
     body,
     progress(synced(traits, "busy", gone), synced(traits, "share", gone), signal(""), gone),
   );
