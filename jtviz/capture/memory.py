@@ -21,7 +21,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from ..tokens import Tokens
 from .change import version
-from .own_hooks import acts_here
+from .own_hooks import acts_here, changing
 
 if TYPE_CHECKING:
     from .intervention.places import Places
@@ -85,7 +85,8 @@ def fingerprint(model: nn.Module) -> Hashable:
     hooks: list[int] = []
     numbers: list[Hashable] = []
     for module in model.modules():
-        for name, value in vars(module).items():
+        # At once: another thread may give the module one more, while it runs it.
+        for name, value in [*vars(module).items()]:
             if name in _OF_TORCH:
                 continue
             if name in {"_parameters", "_buffers"}:
@@ -95,7 +96,8 @@ def fingerprint(model: nn.Module) -> Hashable:
                 first = [float(t.detach()[(0,) * t.ndim]) for t in held if t.numel() and not t.is_meta]
                 numbers += map(_stable, first)
             elif name in {"_forward_hooks", "_forward_pre_hooks"}:  # torch has no public list of hooks
-                hooks += filter(acts_here, [*value])
+                with changing:
+                    hooks += filter(acts_here, [*value])
             elif isinstance(value, Tensor):
                 weights.append((_serial(value), value.data_ptr(), version(value)))
             elif name == "forward":

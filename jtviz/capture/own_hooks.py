@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 
+from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 changing = threading.RLock()
@@ -28,6 +29,21 @@ def take_off(hook: RemovableHandle) -> None:
 
 
 def acts_here(number: int) -> bool:
-    """Return whether the hook of this number acts in this thread, as every hook of somebody else's does."""
+    """Return whether the hook of this number acts in this thread, as every hook of somebody else's does.
+
+    Ask with `changing` held: a hook is put on first, and then noted.
+    """
     here = threading.get_ident()
     return _threads.get(number, here) == here
+
+
+def forget_others(copied: nn.Module) -> None:
+    """Let a copy of a model have none of the hooks that act in another thread, which takes off its own only.
+
+    Call it with `changing` held since before the model was copied.
+    """
+    for module in copied.modules():
+        for name, hooks in vars(module).items():
+            if name.startswith(("_forward_hooks", "_forward_pre_hooks")):  # also which take keywords
+                for number in [number for number in hooks if not acts_here(number)]:
+                    del hooks[number]

@@ -136,11 +136,13 @@ class Reading:
             If the model is gone or was changed.
         """
         with ExitStack() as stack:
-            with self._lock:
-                model = self.model
-                twin = stack.enter_context(twin_of(model))
-                if twin is model:
-                    stack.enter_context(self._lock)
+            # Where the model itself is changed, the lock is let go after it is as it was.
+            held = stack.enter_context(ExitStack())
+            held.enter_context(self._lock)
+            model = self.model
+            twin = stack.enter_context(twin_of(model))
+            if twin is not model:
+                held.close()
             yield twin
 
     @contextmanager

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from .own_hooks import changing
+from .own_hooks import changing, forget_others
+
+_TRIES = 4
 
 
 @contextmanager
@@ -25,16 +27,7 @@ def twin_of(model: nn.Module) -> Iterator[nn.Module]:
     to itself. Hooks run as they are, and see what they always see; tensors are not copied, wherever they are.
     No gradient reaches the weights: nothing is kept for them, which is most of the memory.
     """
-    held = [*model.parameters(), *model.buffers()]
-    shared: dict[int, Any] = {id(tensor): tensor.detach() for tensor in held}
-    modules = {id(module) for module in model.modules()}
-    for module in model.modules():
-        shared |= _not_copied(module, modules)
-    try:
-        with changing:
-            twin = copy.deepcopy(model, shared)
-    except Exception:  # noqa: BLE001 - what a model holds can be anything; some of it cannot be copied
-        twin = None
+    twin = _copied(model)
     if twin is not None:
         yield twin
         return
@@ -46,6 +39,26 @@ def twin_of(model: nn.Module) -> Iterator[nn.Module]:
     finally:
         for parameter in wanted:
             parameter.requires_grad_()
+
+
+def _copied(model: nn.Module) -> nn.Module | None:
+    """Return the twin; None where there can be none."""
+    for _ in range(_TRIES):
+        held = [*model.parameters(), *model.buffers()]
+        shared: dict[int, Any] = {id(tensor): tensor.detach() for tensor in held}
+        modules = {id(module) for module in model.modules()}
+        try:
+            with changing:
+                for module in model.modules():
+                    shared |= _not_copied(module, modules)
+                twin = copy.deepcopy(model, shared)
+                forget_others(twin)
+                return twin
+        except Exception as error:  # noqa: BLE001 - what a model holds can be anything; some cannot be copied
+            # Of a dict: a reader's thread gave the model a hook or an attribute meanwhile.
+            if "during iteration" not in str(error):
+                return None
+    return None
 
 
 def _not_copied(module: nn.Module, modules: AbstractSet[int]) -> dict[int, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from jtviz.capture import JtvizError, Mask, hook
 from jtviz.capture.asfound import as_found
 from jtviz.capture.chance import seeded
 from jtviz.capture.own_hooks import _threads
+from jtviz.capture.twin import twin_of
 
 WAIT = 30
 
@@ -176,3 +179,73 @@ def test_twins_are_made_while_another_thread_switches_on_and_off() -> None:
         finally:
             stop.set()
         assert making.result(WAIT) > 0
+
+
+def test_a_twin_made_while_another_thread_has_parts_off_does_not_change_when_these_are_on_again() -> None:
+    hooked = jtviz.demo.translator()
+    reading = hooked.trace(SENTENCE).reading
+    assert reading is not None
+    is_made, is_over = threading.Event(), threading.Event()
+
+    def read_by_twin() -> bool:
+        with reading.twin() as twin:
+            own = reading.by(twin)
+            is_made.set()
+            assert is_over.wait(WAIT)
+            return own.model is twin
+
+    with ThreadPoolExecutor(1) as pool:
+        with hooked.ablate(heads={("cross", 0): None}):
+            reads = pool.submit(read_by_twin)
+            assert is_made.wait(WAIT)
+        is_over.set()
+        assert reads.result(WAIT)
+
+
+def test_a_twin_is_made_although_a_reader_puts_hooks_on_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    copied: list[object] = []
+
+    def interrupted(value: Any, memo: Any) -> Any:
+        copied.append(value)
+        if len(copied) == 1:
+            raise RuntimeError("OrderedDict mutated during iteration")
+        return deepcopy(value, memo)
+
+    monkeypatch.setattr(copy, "deepcopy", interrupted)
+    with twin_of(model) as twin:
+        assert twin is not model
+        assert all(parameter.requires_grad for parameter in model.parameters())
+    assert len(copied) == 2
+
+
+def test_a_model_that_cannot_be_copied_is_as_it_was_before_the_next_may_run_it() -> None:
+    hooked = hook(jtviz.demo.translator().model)
+    reading = hooked.trace(SENTENCE).reading
+    assert reading is not None
+
+    class _Uncopied(dict[str, int]):
+        def __deepcopy__(self, _: Any) -> Any:
+            raise TypeError
+
+    vars(hooked.model)["uncopied"] = _Uncopied()
+    is_open, seen = threading.Event(), []
+
+    def next_one() -> None:
+        assert is_open.wait(WAIT)
+        with hooked.memory.lock:
+            seen.append(all(parameter.requires_grad for parameter in hooked.model.parameters()))
+
+    try:
+        reading = reading.by(hooked.model)
+        reading._lock = hooked.memory.lock
+        with ThreadPoolExecutor(1) as pool:
+            waits = pool.submit(next_one)
+            with reading.twin() as twin:
+                assert twin is hooked.model
+                is_open.set()
+                assert not waits.done()
+            waits.result(WAIT)
+    finally:
+        del vars(hooked.model)["uncopied"]
+    assert seen == [True]
