@@ -60,12 +60,29 @@ test("a step of the slider goes to Python; a layer chosen elsewhere is followed 
 });
 
 test("what enters the first layer is shown until a layer is chosen elsewhere", async () => {
+  key(slider(), "End");
   key(slider(), "Home");
   expect([model.get("hidden_layer"), model.get("layer")]).toEqual([0, 0]);
+  await frame();
   expect(slider().getAttribute("aria-valuetext")).toBe("what enters layer 0");
   model.set("layer", 1);
   await frame();
   expect(slider().getAttribute("aria-valuetext")).toBe("after layer 1");
+});
+
+test("of the two layers of the stream that belong to layer 0, the one chosen last is shown", async () => {
+  const there = async (layer: number): Promise<string | null> => {
+    model.set("layer", layer);
+    await frame();
+    return slider().getAttribute("aria-valuetext");
+  };
+  key(slider(), "Home");
+  expect(await there(2)).toBe("after layer 2");
+  expect(await there(0)).toBe("what enters layer 0");
+  key(slider(), "ArrowRight");
+  expect([await there(2), await there(0)]).toEqual(["after layer 2", "after layer 0"]);
+  model.set("hidden_layer", 0); // by Python
+  expect([await there(1), await there(0)]).toEqual(["after layer 1", "what enters layer 0"]);
 });
 
 test("tabs are walked with the arrows, over those that cannot be had, and opened by a press", async () => {

@@ -6,6 +6,7 @@ travel to the page for what is in sight; the reader's model is never touched.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -98,9 +99,12 @@ class LayersPanels(Panels, Linked):
     hidden_layer = t.Int(0, min=0).tag(sync=True, echo_update=False)
     """The layer of `Trace.hidden` that is shown: 0 enters the first block, *n* is what block *n* - 1 gave.
 
-    It moves with ``layer``, which counts blocks: ``hidden_layer`` 3 is what ``layer`` 2 returned. A layer
-    that only the other side has becomes the last one of this.
+    It moves with ``layer``, which counts blocks: ``hidden_layer`` 3 is what ``layer`` 2 returned, and both 0
+    and 1 belong to ``layer`` 0, of which the one chosen last is shown. A layer that only the other side has
+    becomes the last one of this.
     """
+
+    _property_lock: dict[str, Any]
 
     def __init__(
         self,
@@ -111,7 +115,9 @@ class LayersPanels(Panels, Linked):
         texts: Any = None,
         **choices: Any,
     ) -> None:
-        self._is_from_page = False
+        self._heard_in = self._followed_in = 0
+        self._is_at_start = hidden_layer == 0
+        """Whether what enters the first block was chosen last, of the layers of the stream."""
         self._begin_panels()
         self._begin_neurons(texts)
         options = {name: choices.pop(name) for name in OPTIONS if name in choices}
@@ -123,8 +129,7 @@ class LayersPanels(Panels, Linked):
         meta = describe(trace) | {"tabs": tabs, "depth": self._depth, "width": widths}
         if hidden_layer is not None:
             self._refuse_layer(hidden_layer, choices.get("stage") or selection_of(trace).stage, trace)
-            if hidden_layer > 0:
-                choices["layer"] = hidden_layer - 1
+            choices["layer"] = max(0, hidden_layer - 1)
 
         def traits(state: dict[str, Any]) -> dict[str, Any]:
             layer = state["layer"] + 1 if hidden_layer is None else hidden_layer
@@ -154,26 +159,38 @@ class LayersPanels(Panels, Linked):
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take over what was chosen in the browser, which tells the Selection about layers by itself."""
-        self._is_from_page = True
-        try:
-            super().set_state(sync_data)
-        finally:
-            self._is_from_page = False
+        with self.selection.hearing:
+            self._heard_in = threading.get_ident()
+            try:
+                super().set_state(sync_data)
+            finally:
+                self._heard_in = 0
 
     # Nothing that a page chose is sent back there: it may have gone on meanwhile.
     def _to_layer(self, change: dict[str, Any]) -> None:
         last = self._depth[self.side] - 1
         if change["new"] > last:  # of the other side, which is deeper
             self.hidden_layer = last
-        elif change["new"] > 0 and not self._is_from_page:
-            self.layer = change["new"] - 1
-
-    def _from_layer(self, change: dict[str, Any]) -> None:
-        if change["name"] == "stage" and self.hidden_layer == 0:  # the other side has such a layer too
             return
-        to = min(self.layer + 1, self._depth[self.side] - 1)
-        with self._lock_property(hidden_layer=to) if self.selection.is_from_page else nullcontext():
-            self.hidden_layer = to
+        here = threading.get_ident()
+        if self._followed_in == here:
+            return
+        self._is_at_start = change["new"] == 0
+        if self._heard_in != here:
+            self.layer = max(0, change["new"] - 1)
+
+    def _from_layer(self, _: dict[str, Any]) -> None:
+        # A page tells its two choices in two messages, of which either may come first.
+        is_entering = self._is_at_start and self.layer == 0
+        to = 0 if is_entering else min(self.layer + 1, self._depth[self.side] - 1)
+        is_from_page = self.selection.is_from_page or self._heard_in == threading.get_ident()
+        locked = self._property_lock
+        self._followed_in = threading.get_ident()
+        try:
+            with self._lock_property(**{**locked, "hidden_layer": to}) if is_from_page else nullcontext():
+                self.hidden_layer = to
+        finally:
+            self._followed_in, self._property_lock = 0, locked
 
     def close(self) -> None:
         """Close the widget, and stop what it was doing."""

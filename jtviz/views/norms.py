@@ -7,6 +7,7 @@ cannot be had, is said below it.
 from __future__ import annotations
 
 import html
+import threading
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -80,7 +81,8 @@ class Norms:
     def __init__(self, panels: LayersPanels) -> None:
         import bqplot
 
-        self._panels, self._is_following = panels, False
+        self._panels, self._followed_in = panels, 0
+        self._following = threading.RLock()
         self.lengths: dict[str, np.ndarray] = {}
         self._x, self._y = bqplot.LinearScale(), bqplot.LinearScale()
         scales = {"x": self._x, "y": self._y}
@@ -172,6 +174,10 @@ class Norms:
 
     def _follow(self, _: Any = None) -> None:
         """Show the layer and the pinned token."""
+        with self._following:
+            self._show()
+
+    def _show(self) -> None:
         panels = self._panels
         layer = min(panels.hidden_layer, len(self.lengths["stream"]) - 1)
         self._rule.x = [layer, layer]
@@ -189,11 +195,11 @@ class Norms:
         self.legend.value = _block(
             _legend(list(self.lengths), self.lengths["stream"].shape[1], self._named(pinned))
         )
-        self._is_following = True
+        self._followed_in = threading.get_ident()
         try:
             self._points.selected = np.array([layer])
         finally:
-            self._is_following = False
+            self._followed_in = 0
 
     def _named(self, token: int | None) -> str:
         text = "" if token is None else self._panels.trace.tokens[self._panels.side].text[token].strip()
@@ -201,7 +207,8 @@ class Norms:
 
     def _lead(self, change: dict[str, Any]) -> None:
         chosen = change["new"]
-        if not self._is_following and chosen is not None and len(chosen):
+        is_following = self._followed_in == threading.get_ident()
+        if not is_following and chosen is not None and len(chosen):
             self._panels.hidden_layer = int(chosen[-1])
 
 

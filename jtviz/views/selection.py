@@ -6,6 +6,7 @@ choice that the model does not have is refused with a sentence and changes nothi
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -81,22 +82,26 @@ class Selection(anywidget.AnyWidget):
         self._sides = {s: (trace.query_side(s), trace.key_side(s)) for s in trace.stages}
         self._lengths = {side: len(tokens) for side, tokens in trace.tokens.items()}
         self._heads = {s: [trace.heads(s, layer) for layer in range(trace.layers(s))] for s in trace.stages}
-        self._is_fitted = False
+        self._heard_in = 0
+        self.hearing = threading.RLock()
+        """Held while it, or a view that follows it, takes over what a page says: JupyterLab can have one of
+        them hear in the main thread, and another in a thread of its own."""
         first = trace.stages[0]
         super().__init__(stage=first, layer=0, heads=list(range(self._heads[first][0])))
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take over a choice made in the browser, which has fitted its parts to each other already."""
-        self._is_fitted = True
-        try:
-            super().set_state(sync_data)
-        finally:
-            self._is_fitted = False
+        with self.hearing:
+            self._heard_in = threading.get_ident()
+            try:
+                super().set_state(sync_data)
+            finally:
+                self._heard_in = 0
 
     @property
     def is_from_page(self) -> bool:
-        """Whether what is being changed was chosen in the browser."""
-        return self._is_fitted
+        """Whether what this thread is changing was chosen in the browser."""
+        return self._heard_in == threading.get_ident()
 
     def check(self, name: str, value: Any) -> Any:
         """Return the value in its plain form, or raise `traitlets.TraitError` with one sentence."""
@@ -166,7 +171,7 @@ class Selection(anywidget.AnyWidget):
 
     @t.observe("stage")
     def _fit_to_stage(self, change: dict[str, Any]) -> None:
-        if self._is_fitted or change["old"] not in self._sides:
+        if self.is_from_page or change["old"] not in self._sides:
             return
         layers = self._heads[self.stage]
         before, after = self._sides[change["old"]], self._sides[self.stage]
@@ -180,7 +185,7 @@ class Selection(anywidget.AnyWidget):
     @t.observe("layer")
     def _fit_to_layer(self, change: dict[str, Any]) -> None:
         layers = self._heads[self.stage]
-        if not self._is_fitted and isinstance(change["old"], int):
+        if not self.is_from_page and isinstance(change["old"], int):
             self._fit_heads(layers[min(change["old"], len(layers) - 1)])
 
     def _fit_heads(self, before: int) -> None:

@@ -60,6 +60,8 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   const side = computed(() => selection.current.value.query);
   const depth = computed(() => meta.depth[side.value] ?? 1);
   const layer = computed(() => Math.min(hidden.value, depth.value - 1));
+  // Layer 0 of the Selection is both what enters it and what it returned: the one of them chosen last is shown.
+  let isAtStart = hidden.peek() === 0;
   const scene: Scene = {
     meta,
     selection,
@@ -71,8 +73,10 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     depth,
     toLayer: (to) => {
       const next = Math.max(0, Math.min(depth.peek() - 1, to));
-      // The Selection first: what is said of the layer of the stream then is the last that Python hears.
-      if (next > 0) selection.toLayer(next - 1);
+      if (next === layer.peek()) return;
+      isAtStart = next === 0;
+      // In two messages, of which Python may hear either one first.
+      selection.toLayer(next - 1);
       traits.set("hidden_layer", next);
       traits.save_changes();
     },
@@ -80,9 +84,17 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
     traits,
   };
   // A layer that is chosen elsewhere; Python hears of it from there, and may have gone on when this is seen.
-  const follow = (to: number): void => traits.set("hidden_layer", to + 1);
+  let isFollowing = false;
+  const follow = (to: number): void => {
+    isFollowing = true;
+    traits.set("hidden_layer", isAtStart && to === 0 ? 0 : to + 1);
+    isFollowing = false;
+  };
+  traits.on("change:hidden_layer", () => {
+    if (!isFollowing) isAtStart = traits.get("hidden_layer") === 0;
+  });
   let before = selection.layer.peek();
-  if (hidden.peek() > 0) follow(before);
+  follow(before);
   watch(gone, () => {
     const now = selection.layer.value;
     if (now !== before) follow(now);
