@@ -1,7 +1,7 @@
 """Random state of the process: as it was found afterwards, whichever threads read models at once.
 
 Required: what is seeded draws the same numbers in every thread, and the states that others draw from are
-those that they had.
+those that they had; what a cell draws while a view computes in another thread is not drawn again.
 """
 
 from __future__ import annotations
@@ -38,13 +38,28 @@ _kept: dict[str, tuple[int, Tensor]] = {}
 def kept(model: nn.Module) -> Iterator[None]:
     """Leave the random state of the CPU and of a model's devices as it was found.
 
-    Where several overlap, it is put back when the last is done: what is there when a second one begins may
-    be another's seeded state.
+    Only in the main thread, where nobody else draws meanwhile. In another one a cell may: put back, it would
+    draw the same numbers once more, and nothing would say so. There a model that draws although it is in
+    evaluation draws on.
 
     Parameters
     ----------
     model : nn.Module
         Whose devices.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with _kept_by_all(model):
+        yield
+
+
+@contextmanager
+def _kept_by_all(model: nn.Module) -> Iterator[None]:
+    """Keep it in any thread.
+
+    Where several overlap, it is put back when the last is done: what is there when a second one begins may
+    be another's seeded state.
     """
     found = _generators(model)
     with _COUNTS:
@@ -74,7 +89,7 @@ def seeded(seed: int, model: nn.Module) -> Iterator[None]:
     model : nn.Module
         Whose devices are seeded, beside the CPU; no others.
     """
-    with _SEEDED, kept(model):
+    with _SEEDED, _kept_by_all(model):
         found = _generators(model)
         states = [generator.state() for generator in found.values()]
         legacy = np.random.get_state()  # noqa: NPY002 - the generator that Captum uses

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import Any
@@ -68,11 +67,28 @@ def test_reading_that_begins_while_another_is_seeded_leaves_the_state_before_bot
             assert is_over.wait(WAIT)
 
     before = _state()
-    with ThreadPoolExecutor(2) as pool:
-        waiting: list[Callable[[], None]] = [first, second]
-        for done in [pool.submit(one) for one in waiting]:
-            done.result()
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(first)
+        second()
+        done.result(WAIT)
     assert _state() == before
+
+
+def test_what_is_drawn_while_another_thread_reads_is_not_drawn_again() -> None:
+    is_reading, is_over = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with as_found(torch.nn.Linear(2, 2, device="meta")):
+            is_reading.set()
+            assert is_over.wait(WAIT)
+
+    with ThreadPoolExecutor(1) as pool:
+        reads = pool.submit(read)
+        assert is_reading.wait(WAIT)
+        drawn = torch.rand(3)
+        is_over.set()
+        reads.result(WAIT)
+    assert not torch.equal(torch.rand(3), drawn)
 
 
 def test_what_is_seeded_waits_for_what_is_seeded() -> None:
