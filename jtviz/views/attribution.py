@@ -390,7 +390,8 @@ class AttributionView(Linked):
         except Exception as error:  # noqa: BLE001 - whatever went wrong is said in the view
             self._how = before
             self.problem = str(error) or type(error).__name__
-            self.method, self.baseline = now.method.name, now.baseline or wanted[1]
+            if (self.method, self.baseline) == wanted:
+                self.method, self.baseline = now.method.name, now.baseline or wanted[1]
 
     def _check_chosen(self, _: dict[str, Any]) -> None:
         """Check another part that is chosen, where another one was and that is quick."""

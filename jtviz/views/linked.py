@@ -74,11 +74,6 @@ class Linked(anywidget.AnyWidget):
     def _valid(self, proposal: dict[str, Any]) -> Any:
         return selection_of(self.trace).check(proposal["trait"].name, proposal["value"])
 
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take over what was chosen in the browser: not while it follows the Selection in another thread."""
-        with selection_of(self.trace).hearing:
-            super().set_state(sync_data)
-
     def close(self) -> None:
         """Close the widget, and no longer follow the Selection."""
         # Python closes once more what it forgets.

@@ -297,7 +297,7 @@ class PruningView(Masks, Linked):
                     self.outcome = outcome_of(self._effect)
             finally:
                 self._working.release()
-            if self.problem:
+            if self.problem and (mask, mode) == (self.off, self.ablation):
                 return
 
     def _colour(self, _: Any = None) -> None:

@@ -84,8 +84,8 @@ class Selection(anywidget.AnyWidget):
         self._heads = {s: [trace.heads(s, layer) for layer in range(trace.layers(s))] for s in trace.stages}
         self._heard_in = 0
         self.hearing = threading.RLock()
-        """Held while it, or a view that follows it, takes over what a page says: JupyterLab can have one of
-        them hear in the main thread, and another in a thread of its own."""
+        """Held while it takes over what a page says, and by a view whose own traits follow it: JupyterLab can
+        have one of them hear in the main thread, and another in a thread of its own."""
         first = trace.stages[0]
         super().__init__(stage=first, layer=0, heads=list(range(self._heads[first][0])))
 

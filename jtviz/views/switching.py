@@ -12,7 +12,7 @@ from typing import Any
 import traitlets as t
 
 from jtviz.analysis.ablation import Ablating, Effect
-from jtviz.capture import JtvizError, Trace
+from jtviz.capture import JtvizError, Mask, Trace
 
 from .masks import Masks
 from .outcomes import outcome_of
@@ -77,17 +77,19 @@ class Switching(Masks):
     def _prune(self, _: Any = None) -> None:
         # What is chosen meanwhile, in another thread, is looked at when this is done.
         while not self._is_current and self._working.acquire(blocking=False):
+            tried: tuple[Mask, str] | None = None
             try:
-                self._compute_effect()
+                tried = self.off, self.ablation
+                self._compute_effect(*tried)
             except Exception as error:  # noqa: BLE001 - whatever went wrong is said in the view
                 self.pruning_problem = str(error) or type(error).__name__
-                return
             finally:
                 self.busy_pruning = ""
                 self._working.release()
+            if self.pruning_problem and tried in {None, (self.off, self.ablation)}:
+                return
 
-    def _compute_effect(self) -> None:
-        mask, mode = self.off, self.ablation
+    def _compute_effect(self, mask: Mask, mode: str) -> None:
         self.pruning_problem, self.busy_pruning = "", "running the model without them …"
         if self._ablating is None:
             self._ablating = Ablating(self.trace)

@@ -174,6 +174,24 @@ def test_what_is_chosen_while_another_is_computed_comes_next(
     assert view.method == view.attributions[0].method.name == "rollout"
 
 
+def test_what_is_chosen_while_another_cannot_be_computed_comes_next(
+    note: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = AttributionView(note, [attribute(note, target="urgent")])
+    once = Session.attribute
+
+    def failing(self: Session, *args: Any, **kwargs: Any) -> Any:
+        if view.method == "saliency_l2":
+            view.method = "rollout"  # as from another thread
+            raise RuntimeError("mixed dtype")
+        return once(self, *args, **kwargs)
+
+    monkeypatch.setattr(Session, "attribute", failing)
+    view.method = "saliency_l2"
+    assert view.method == view.attributions[0].method.name == "rollout"
+    assert not view.problem
+
+
 def test_a_view_that_was_checked_is_checked_again_by_the_units_and_memory_it_was_made_with(
     note: Trace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ from jtviz.analysis.ablation import Ablating, pieces
 from jtviz.capture import JtvizError, OutOfRangeError, Trace
 from jtviz.capture.intervention.ablation import Mask
 from jtviz.demo import embedded
-from jtviz.views import PruningView
+from jtviz.views import AttentionView, PruningView
 from jtviz.views.figures.colour import THEMES, hex_of, ramp, shade
 from jtviz.views.outcomes import pattern_of
 from jtviz.views.selection import selection_of
@@ -446,3 +446,23 @@ def test_a_trace_without_a_model_is_drawn_without_the_panel() -> None:
     assert not view.meta["can_prune"]
     with pytest.raises(JtvizError, match="has no model to ablate"):
         view.switch_off({("encoder", 0): [0]})
+
+
+@pytest.mark.parametrize("kind", [PruningView, AttentionView])
+def test_what_is_switched_off_while_another_cannot_be_computed_comes_next(
+    trace: Trace, monkeypatch: pytest.MonkeyPatch, kind: type[PruningView | AttentionView]
+) -> None:
+    view, once = kind(trace), Ablating.effect
+
+    def failing(self: Ablating, mask: Mask, mode: str = "zero") -> Any:
+        if mask == Mask(heads=(("encoder", 0, 1),)):
+            view.switch_off({("encoder", 0): [2]})  # as from another thread
+            raise RuntimeError("mixed dtype")
+        return once(self, mask, mode)
+
+    monkeypatch.setattr(Ablating, "effect", failing)
+    view.switch_off({("encoder", 0): [1]})
+    assert len(view.off) == 2
+    assert view._effect is not None
+    assert view._effect.mask == view.off
+    assert not (view.problem if isinstance(view, PruningView) else view.pruning_problem)
