@@ -161,12 +161,13 @@ class TileServer:
 
     def cancel(self, keep: object = ()) -> None:
         """Stop what is being computed for nobody any more: all but the tiles of these names."""
-        for other in self.versions.values():
+        for other in [*self.versions.values()]:
             other.cancel(keep)
         wanted = set(keep) if isinstance(keep, (list, tuple)) else set()
-        for name in [*self._tasks]:
+        for name, task in [*self._tasks.items()]:
             if name not in wanted:
-                self._tasks.pop(name).cancel()
+                task.cancel()
+                self._tasks.pop(name, None)  # it may have ended meanwhile
 
     def shown(self, key: Key) -> Shown:
         """Return the numbers of the choice that a key makes."""
@@ -279,10 +280,14 @@ class TileServer:
                 return work(say)
 
         def finish(task: Task[Answer]) -> None:
-            self._tasks.pop(name, None)
+            newest = self._tasks.get(name, task)
+            if newest is task:
+                self._tasks.pop(name, None)
             try:
                 answer, data = _pack(key["kind"], task.result())
             except CancelledError:
+                if newest is not task:  # the tile was asked for again
+                    return
                 answer, data = {"cancelled": True}, b""
             except Exception as error:  # noqa: BLE001 - shown where the tile would be
                 answer, data = {"error": str(error)}, b""

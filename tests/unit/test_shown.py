@@ -1,6 +1,9 @@
 """What a view shows as numbers: each step against a closed form or the analysis that defines it."""
 
+import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,6 +165,54 @@ def test_what_takes_long_is_sampled_and_then_exact(monkeypatch: pytest.MonkeyPat
     server.answer_one(key)
     server.answer({"op": "cancel", "keep": []})
     assert not server._tasks
+
+
+def _setting(event: threading.Event) -> Callable[[object], None]:
+    return lambda _: event.set()
+
+
+def test_a_tile_that_is_asked_for_again_before_its_work_has_stopped_is_computed_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from jtviz.views import tiles
+
+    monkeypatch.setattr(tiles, "AT_ONCE", 2**14)
+    gates, begun, real = (
+        [threading.Event(), threading.Event()],
+        [threading.Event() for _ in "12"],
+        Shown.pooled,
+    )
+    works = iter(range(2))
+
+    def pooled(self: Shown, *args: Any, **how: Any) -> Any:
+        if "report" in how:
+            number = next(works)
+            begun[number].set()
+            assert gates[number].wait(60)
+            how["report"](0.5)
+        return real(self, *args, **how)
+
+    monkeypatch.setattr(Shown, "pooled", pooled)
+    sent: list[dict[str, Any]] = []
+    long = Trace.from_qkv(*torch.randn(2, 1, 1, 512, 8), causal=True)
+    server = TileServer(long, lambda message, _: sent.append(message))
+    key = {"kind": "tile", "stage": "decoder", "members": [[0, 0]], "level": 4, "row": 0, "column": 0}
+    tasks, ended = [], [threading.Event(), threading.Event()]
+    for number in range(2):
+        assert server.answer_one(key | {"pool": "max"})[0]["later"]
+        [task] = server._tasks.values()
+        tasks.append(task)
+        task.when_done(_setting(ended[number]))
+        assert begun[number].wait(60)
+        if number == 0:
+            server.cancel()
+    gates[0].set()
+    assert ended[0].wait(60)
+    assert [*server._tasks.values()] == tasks[1:]
+    gates[1].set()
+    assert ended[1].wait(60)
+    assert not server._tasks
+    assert ["shape" in message for message in sent if message["op"] == "tile"] == [True]
 
 
 def test_a_large_layer_is_sent_with_three_digits() -> None:

@@ -161,7 +161,8 @@ class LensPanel(Panel):
     def _tell_tuned(self, change: dict[str, Any]) -> None:
         lens: TunedLens | None = self.tuned
         if isinstance(change["old"], TunedLens):
-            self._once_kept.pop(("lens", id(change["old"])), None)
+            with self._computing:
+                self._once_kept.pop(("lens", id(change["old"])), None)
         if lens is None:
             self.tuned_about = {}
             return
