@@ -122,14 +122,18 @@ class Desk:
 
     @contextmanager
     def lent(self, test: pytest.Item) -> Iterator[Page]:
-        """Lend the page to one test, and clear it away; a test that failed leaves none."""
+        """Lend the page to one test, and clear it away; a test that failed, or left a mess, leaves none."""
         page = self._page = self._page or _profile(self._browser).new_page()
-        with _watched(page, test):
-            yield page
-            if not test.stash.get(FAILED, False):
-                clear(page)
-        if test.stash.get(FAILED, False):
-            self.close()
+        is_clear = False
+        try:
+            with _watched(page, test):
+                yield page
+                if not test.stash.get(FAILED, False):
+                    clear(page)
+            is_clear = not test.stash.get(FAILED, False)
+        finally:
+            if not is_clear:
+                self.close()
 
     def close(self) -> None:
         """Let the page go."""

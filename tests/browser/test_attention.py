@@ -209,6 +209,7 @@ def test_markup_in_a_sentence_is_shown_as_text(lab: JupyterServer, open_notebook
         settle(view)
         assert "<" in "".join(view.locator('[data-side="query"]').all_inner_texts())
         assert view.locator("img, script").count() == 0
+    opened.page.remove_listener("dialog", refuse)  # the page is lent to others
     assert asked == []
 
 
