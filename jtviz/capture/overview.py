@@ -164,15 +164,25 @@ class OverviewTask(Task[Overview]):
 
 
 _threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+_stops: weakref.WeakKeyDictionary[threading.Thread, threading.Event] = weakref.WeakKeyDictionary()
 _ending = threading.Event()
+
+
+def stopped_at_the_end(thread: threading.Thread, stop: threading.Event) -> None:
+    """Let an interpreter that ends set `stop`, upon which the thread soon ends, and wait for that."""
+    _stops[thread] = stop
+    _threads.add(thread)
 
 
 @atexit.register
 def _stop_all() -> None:
     """Stop what still runs when the interpreter ends: a thread killed inside torch takes it down."""
     _ending.set()
+    for stop in list(_stops.values()):
+        stop.set()
     for thread in list(_threads):
-        thread.join()
+        if thread.is_alive():
+            thread.join()
 
 
 def pooled(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -121,6 +123,23 @@ def test_a_lens_is_trained_in_the_page_and_looked_through() -> None:
     assert panels.tuned_about["after"] == lens.after.tolist()
     assert (panels.tuned_about["rows"], panels.tuned_about["seen"]) == (exact.rows, False)
     assert panels.lens.through is lens
+
+
+def test_an_interpreter_that_ends_while_a_lens_is_trained_ends_well() -> None:
+    code = (
+        "import jtviz, threading\n"
+        "panels = jtviz.show_layers(jtviz.demo.induction(), 'xyzxyz', tab='lens').panels\n"
+        "is_training = threading.Event()\n"
+        "panels.observe(lambda _: is_training.set(), 'share')\n"
+        "asked = {'op': 'lens_train', 'texts': 'abcabcabc', 'steps': 1_000_000}\n"
+        "panels._on_message(panels, asked, [])\n"
+        "assert is_training.wait(60)\n"
+        "print(panels.training)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert run.stdout.strip() == "True"
 
 
 def test_training_can_be_stopped_and_says_what_went_wrong() -> None:

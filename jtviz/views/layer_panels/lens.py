@@ -20,6 +20,7 @@ from jtviz.analysis.layers.lens import LogitLens, logit_lens, taken, together
 from jtviz.analysis.layers.tuned import TunedLens, tuned_lens
 from jtviz.capture import JtvizError, hook
 from jtviz.capture.lm_head import predicting
+from jtviz.capture.overview import stopped_at_the_end
 from jtviz.capture.part import Index, chosen, is_int, positions
 
 from .panel import Answer, Message, Panel
@@ -219,6 +220,7 @@ class LensPanel(Panel):
         self.training, self.training_problem = True, ""
         self._stopped = threading.Event()
         self._trainer = threading.Thread(target=self._train, args=(texts, int(steps)), daemon=True)
+        stopped_at_the_end(self._trainer, self._stopped)
         self._trainer.start()
         return {}, []
 
