@@ -148,28 +148,27 @@ def test_what_a_cell_switches_off_for_itself_no_other_thread_sees() -> None:
     assert not _threads
 
 
-def test_a_model_that_another_thread_has_in_evaluation_meanwhile_did_not_change() -> None:
+def test_a_model_that_another_thread_traces_meanwhile_did_not_change() -> None:
     hooked = hook(jtviz.demo.translator().model)
-    hooked.model.train()
-    try:
-        reading = hooked.trace(SENTENCE).reading
-        is_running, is_over = threading.Event(), threading.Event()
+    reading = hooked.trace(SENTENCE).reading
+    is_running, is_over = threading.Event(), threading.Event()
 
-        def run() -> None:
-            with hooked.memory.lock, as_found(hooked.model):
-                is_running.set()
-                assert is_over.wait(WAIT)
+    def run() -> None:
+        with hooked.memory.lock:
+            seen = hooked.model.register_forward_hook(lambda *_: None)  # as a trace puts on
+            is_running.set()
+            assert is_over.wait(WAIT)
+            seen.remove()
 
-        with ThreadPoolExecutor(2) as pool:
-            running = pool.submit(run)
-            assert is_running.wait(WAIT)
-            asked = pool.submit(lambda: reading is not None and reading.model)
-            assert not asked.done()
-            is_over.set()
-            assert asked.result(WAIT) is hooked.model
-            running.result(WAIT)
-    finally:
-        hooked.model.eval()
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(run)
+        assert is_running.wait(WAIT)
+        asked = pool.submit(lambda: reading is not None and reading.model)
+        with pytest.raises(TimeoutError):
+            asked.result(0.5)
+        is_over.set()
+        assert asked.result(WAIT) is hooked.model
+        running.result(WAIT)
 
 
 def test_twins_are_made_while_another_thread_switches_on_and_off() -> None:
