@@ -15,7 +15,7 @@ import numpy as np
 
 from jtviz.analysis.layers.contributions import Contributions
 
-from .chart import key
+from .chart import QUIET, key
 
 if TYPE_CHECKING:
     import bqplot
@@ -102,9 +102,8 @@ class Norms:
                 fields=["x", "y"], formats=["d", ".4g"], labels=["layer", "median length"]
             ),
         )  # fmt: skip
-        quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
-        self._across = bqplot.Axis(scale=self._x, tick_format="d", label_offset="2.8em", **quiet)
-        self._up = bqplot.Axis(scale=self._y, side="left", tick_format=".3~g", label_offset="4em", **quiet)
+        self._across = bqplot.Axis(scale=self._x, tick_format="d", label_offset="2.8em", **QUIET)
+        self._up = self._upright()
         self._across.label = "layer of the stream"
         marks = [
             *self._bands.values(),
@@ -155,6 +154,11 @@ class Norms:
         self.words.value = _block("<br>".join(map(html.escape, [READ, *notes])), below=8)
         self._follow()
 
+    def _upright(self) -> Any:
+        import bqplot
+
+        return bqplot.Axis(scale=self._y, side="left", tick_format=".3~g", label_offset="4em", **QUIET)
+
     def _rescale(self, drawn: list[np.ndarray]) -> None:
         """Choose the scale for lines; a band may be cut off."""
         import bqplot
@@ -167,7 +171,10 @@ class Norms:
             old, self._y = self._y, kind()
             for mark in (*self._bands.values(), *self._medians.values(), *self._own.values(), self._points):
                 mark.scales = {"x": self._x, "y": self._y}
-            self._up.scale = self._y
+            # An axis whose scale is exchanged would keep its numbers where they were.
+            up, self._up = self._up, self._upright()
+            self.figure.axes = [self._across, self._up]
+            up.close()
             old.close()
         self._y.min = float(positive.min()) / 2 if is_wide else 0.0
         self._up.label = "length, logarithmic" if is_wide else "length"
@@ -279,7 +286,7 @@ def _notes(found: Contributions | None, *, has_model: bool) -> list[str]:
         )
     else:
         said = "Every block adds just these parts, but for one vector that is the same for all tokens."
-    return [said, *found.notes]
+    return [said, *(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in found.notes)]
 
 
 __all__ = ["Norms"]

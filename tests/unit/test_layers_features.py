@@ -244,9 +244,14 @@ def test_a_scale_is_logarithmic_where_lengths_differ_much() -> None:
     panels = LayersPanels(of(rows))
     chart = Norms(panels)
     assert chart._up.label == "length"
+    before = chart._up
     panels.pinned = {"query": 0, "key": None}
     assert chart._up.label == "length, logarithmic"
     assert all(line.scales["y"] is chart._y for line in chart._medians.values())
+    # In a page the numbers of an axis do not follow a scale that is exchanged: it is another axis.
+    assert chart._up is not before
+    assert chart.figure.axes == [chart._across, chart._up]
+    assert chart._up.scale is chart._y
     panels.pinned = {"query": 1, "key": None}
     assert chart._up.label == "length"
 
@@ -291,7 +296,7 @@ def test_parts_that_do_not_add_up_and_notes_are_said_and_nothing_of_them_is_html
     assert panels.contributions is found
     words = Norms(panels).words.value
     assert "Block 1 does not add just these parts" in words
-    assert "&lt;b&gt;no&lt;/b&gt; weight" in words
+    assert "<br>Attention of layer 0: &lt;b&gt;no&lt;/b&gt; weight.</div>" in words
 
 
 def test_a_closed_view_leaves_no_widget_of_its_chart_behind(monkeypatch: pytest.MonkeyPatch) -> None:
