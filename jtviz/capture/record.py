@@ -180,6 +180,8 @@ class Recorder(TorchFunctionMode):
         )
         if site.queries > 1 or site.keys > 1:
             site.causal = site.mask is not None and site.mask.causal
+        elif given.get("is_causal"):  # one token hides nothing from itself
+            site.causal = True
         if kernel.found is not None:
             site.lse, site.lse_from_kernel = self._own_rows(kernel.found), True
         self._claims.append(Claim.of(site, self._own(output)))

@@ -122,6 +122,12 @@ def test_training_makes_a_model_that_loads_and_a_card_that_says_what_it_measured
     assert hook(model, tokenizer).trace("abc").stages == ("decoder",)
 
 
+def test_one_token_that_a_decoder_reads_is_of_a_decoder() -> None:
+    trace = embedded.induction().trace("a")
+    assert trace.stages == ("decoder",)
+    assert trace.attention("decoder", layer=0).flatten().tolist() == [1.0] * 4
+
+
 def test_sequences_repeat_themselves_with_a_period_from_8_to_32() -> None:
     ids, periods = train_induction.repeats(200, 95, torch.Generator().manual_seed(0))
     assert ids.shape == (200, 64)
