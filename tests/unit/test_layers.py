@@ -155,6 +155,17 @@ def test_it_is_said_whether_a_block_is_the_sum_of_its_parts(
         assert set(contributions(trace, side).adds_up) == {adds_up}
 
 
+def test_blocks_that_add_up_without_a_feed_forward_layer_have_none() -> None:
+    found = contributions(jtviz.demo.induction().trace("abcab"))
+    assert all(found.adds_up)
+    assert found.feed_forward.isnan().all()
+    assert found.notes == ()
+    # Of a single token that cannot be told.
+    found = contributions(jtviz.demo.induction().trace("a"))
+    assert not any(found.adds_up)
+    assert found.notes == ("no feed-forward layer was found in blocks 0, 1.",)
+
+
 def test_contributions_of_a_decoder_have_cross_attention_and_leave_the_model_as_it_was() -> None:
     hooked = jtviz.demo.translator()
     before = fingerprint(hooked.model)

@@ -122,9 +122,14 @@ def contributions(trace: Trace, side: str | None = None) -> Contributions:
         if added is not None:
             parts["feed_forward"][unit.layer] = added
     missing = sorted(set(range(len(change))) - {unit.layer for unit in units})
-    if missing:
-        notes.append(f"feed-forward layers of {', '.join(map(str, missing))} were not found")
-    rest = change - sum(parts.values())
+    # A block that adds up without a feed-forward layer has none.
+    known = parts | {"feed_forward": parts["feed_forward"].index_fill(0, torch.tensor(missing).long(), 0.0)}
+    rest = change - sum(known.values())
+    adds_up = tuple(_is_same(own, whole) for own, whole in zip(rest, change, strict=True))
+    unfound = [layer for layer in missing if not adds_up[layer]]
+    if unfound:
+        which = f"block{'s' if len(unfound) > 1 else ''} {', '.join(map(str, unfound))}"
+        notes.append(f"no feed-forward layer was found in {which}.")
     lengths = {name: torch.linalg.vector_norm(part, dim=-1) for name, part in parts.items()}
     if "cross" not in trace.stages or side != "decoder":
         lengths["cross"] = torch.full_like(lengths["cross"], torch.nan)
@@ -132,7 +137,7 @@ def contributions(trace: Trace, side: str | None = None) -> Contributions:
         side=side,
         **lengths,
         block=torch.linalg.vector_norm(change, dim=-1),
-        adds_up=tuple(_is_same(own, whole) for own, whole in zip(rest, change, strict=True)),
+        adds_up=adds_up,
         notes=tuple(notes),
     )
 
