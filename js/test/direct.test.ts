@@ -79,6 +79,9 @@ async function reply(with_: object): Promise<Record<string, unknown>> {
 const rows = (): HTMLElement[] => [...root.querySelectorAll<HTMLElement>(".waterfall .step:not(.axis)")];
 const named = (name: string): HTMLElement =>
   root.querySelector(`.waterfall [aria-label^="${name}"]`) as HTMLElement;
+const waterfall = (): HTMLElement => root.querySelector(".waterfall") as HTMLElement;
+const texts = (row: HTMLElement): string[] =>
+  [...row.querySelectorAll(".number")].map((node) => node.textContent);
 const bar = (row: HTMLElement): [number, number] => {
   const { left, width } = (row.querySelector(".adds") as HTMLElement).style;
   return [Number.parseFloat(left), Number.parseFloat(left) + Number.parseFloat(width)];
@@ -100,6 +103,9 @@ test("each bar starts where the one before ended, and the last is the logit from
     "logit of </s> = 5.50 · the terms sum to it; rounding 2e−7",
   );
   expect(root.querySelector(".waterfall b")).toBeNull();
+  // Room for the longest number.
+  const longest = Math.max(...rows().flatMap((row) => texts(row).map((said) => said.length)));
+  expect(waterfall().style.getPropertyValue("--figures")).toBe(`${8 * longest}px`);
   expect(root.textContent).toContain("A note.");
 });
 

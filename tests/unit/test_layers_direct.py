@@ -88,6 +88,16 @@ def test_of_many_bars_the_strongest_keep_their_order_and_the_others_are_one(trac
     assert some[-2].value == pytest.approx(sum(rest))
 
 
+def test_embeddings_are_named_without_what_all_of_their_paths_begin_with() -> None:
+    config = transformers.BertConfig(**FAMILIES["BERT"].settings)
+    model: Any = transformers.BertForMaskedLM(config)
+    trace = hook(model.eval()).trace(inputs=FAMILIES["BERT"].inputs(1, "none"))
+    found = direct_logit_attribution(trace, {"row": 1, "token": 3})
+    assert all(name.startswith("bert.embeddings.") for name in found.embeddings)
+    names = {bar.name for bar in waterfall(found) if bar.kind == "embedding"}
+    assert names == {f"embedding · {of}_embeddings" for of in ("word", "position", "token_type")}
+
+
 def test_the_heads_of_a_layer_together_are_the_sum_of_each(trace: Trace) -> None:
     found = direct_logit_attribution(trace, "茶")
     for bar in waterfall(found, "layer"):

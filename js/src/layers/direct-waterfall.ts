@@ -57,6 +57,9 @@ interface Scale {
   digits: number;
 }
 
+/** Pixels of a bold digit. */
+const FIGURE = 8;
+
 export function waterfall(scene: Scene, parts: Parts, abort: AbortSignal): HTMLElement {
   const { selection, ramp, width } = scene;
   const { reply, unfolded, inside, isStale } = parts;
@@ -87,6 +90,7 @@ export function waterfall(scene: Scene, parts: Parts, abort: AbortSignal): HTMLE
     });
     const words = logitOf(found);
     list.style.setProperty("--zero", String(scale.at(0)));
+    list.style.setProperty("--figures", `${FIGURE * widest(all, scale.digits)}px`);
     set(list, "aria-label", `Waterfall of the ${words}: a row for each part, bars are what it adds`);
     list.replaceChildren(axis(scale), ...rows, lastRow(words, found.value, scale));
     const buttons = rows.filter(isRow);
@@ -182,6 +186,14 @@ export function scaleOf(steps: readonly Step[], total: number, most: number): Sc
     digits: Math.max(2, Math.min(6, 2 - Math.floor(Math.log10(span / 5)))),
   };
 }
+
+/** Letters of the longest number beside a bar. */
+const widest = (steps: readonly Step[], digits: number): number =>
+  Math.max(
+    ...steps.flatMap(({ value, start }) =>
+      [signed(value, digits), fixed(start + value, digits)].map((said) => said.length),
+    ),
+  );
 
 const fixed = (value: number, digits: number): string =>
   value

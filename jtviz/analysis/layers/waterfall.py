@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, takewhile
 
 import numpy as np
 
@@ -82,7 +82,12 @@ def waterfall(found: DirectLogit, by: str = "layer", most: int | None = MANY) ->
     >>> abs(bars[-1].end + found.rest - found.value) < 1e-6
     True
     """
-    terms = [term for term in found.terms if term.kind not in {"bias", "rest"}]
+    short = _short([term.name for term in found.terms if term.kind == "embedding"])
+    terms = [
+        replace(term, name=short.get(term.name, term.name))
+        for term in found.terms
+        if term.kind not in {"bias", "rest"}
+    ]
     steps = [_alone(term) for term in terms] if by == "head" else list(_by_layer(terms))
     return _stacked([*_strongest(steps, most), Step("bias", "biases", found.bias)])
 
@@ -114,6 +119,14 @@ def unit_waterfall(found: DirectLogit, layer: Layer, most: int = FEW_UNITS) -> t
     if len(others):
         steps.append(_others(len(others), float(values[others].sum())))
     return _stacked(steps)
+
+
+def _short(paths: list[str]) -> dict[str, str]:
+    """Return names of modules without what all of their paths begin with."""
+    parts = [path.split(".") for path in paths]
+    above = zip(*(own[:-1] for own in parts), strict=False)
+    shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, above))
+    return {path: ".".join(own[shared:]) for path, own in zip(paths, parts, strict=True)}
 
 
 def _alone(term: Term) -> Step:
