@@ -146,6 +146,11 @@ describe("the names of a heat map", () => {
     expect(drawn.words).toContain("0");
     expect(drawn.words.filter((word) => word.startsWith("word"))).toEqual([]);
     expect(drawn.accent.length).toBe(2);
+    // One that the end of the picture would cut off is left out, unless it is the pinned one.
+    draw(map(lines(337), lines(1)));
+    expect(drawn.words.slice(0, -1).at(-1)).toBe("320");
+    draw(map({ ...lines(337), pinned: () => 336 }, lines(1)));
+    expect(drawn.words).toContain("word336");
     spy.mockRestore();
   });
 

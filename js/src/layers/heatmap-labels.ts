@@ -11,6 +11,8 @@ const LONGEST_LABEL = 112;
 const TALLEST_LABEL = 96;
 /** A label needs this much room along its axis. */
 const LABEL = 14;
+/** And half its letters this much. */
+const HALF = 4;
 const TICKS = 18;
 /** A number fits into a cell of this size. */
 const NUMBER = 30;
@@ -127,9 +129,15 @@ export function drawLabels(
   const focus = (lines: Lines): (number | null)[] => [lines.hovered(), lines.pinned()];
   const { down, across } = windows;
   context.textBaseline = "middle";
+  // Below the plot and to its right there is no room: a name there is left out, or moved if it has to be read.
+  const within = (at: number, end: number, half: number, isFocus: boolean): number | null =>
+    at <= end - half || isFocus ? Math.min(at, end - half) : null;
   for (const index of labelled(seen.rows, down.cell, LABEL, focus(rows))) {
-    const y = plot.top + (index + 0.5 - down.x) * down.cell;
-    if (y < plot.top || y > plot.top + plot.down.width) continue;
+    const end = plot.top + plot.down.width;
+    const centre = plot.top + (index + 0.5 - down.x) * down.cell;
+    if (centre < plot.top || centre > end) continue;
+    const y = within(centre, end, HALF, focus(rows).includes(index));
+    if (y === null) continue;
     context.save();
     context.translate(plot.left - 6, y);
     write(rows, index, down.cell, plot.left - 8, "right");
@@ -141,8 +149,12 @@ export function drawLabels(
   const room = columns.turned ? LABEL : Math.max(24, longest) + 8;
   context.textBaseline = columns.turned ? "middle" : "alphabetic";
   for (const index of labelled(seen.columns, across.cell, room, focus(columns))) {
-    const x = plot.left + (index + 0.5 - across.x) * across.cell;
-    if (x < plot.left || x > plot.left + plot.across.width) continue;
+    const end = plot.left + plot.across.width;
+    const centre = plot.left + (index + 0.5 - across.x) * across.cell;
+    if (centre < plot.left || centre > end) continue;
+    const half = columns.turned ? HALF : context.measureText(columns.label(index)).width / 2;
+    const x = within(centre, end, half, focus(columns).includes(index));
+    if (x === null) continue;
     context.save();
     context.translate(x, base);
     if (columns.turned) context.rotate(-Math.PI / 2);
