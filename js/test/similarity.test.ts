@@ -16,6 +16,7 @@ const numbers = (values: readonly number[]): DataView => new DataView(Float32Arr
 /** What the kernel would say: a matrix whose value at row r, column c is (r + c / 10) / 5. */
 function answer(asked: Asked): { reply: object; buffers: DataView[] } {
   if (asked.op === "nearest") {
+    if (asked["token"] === 2) return { reply: { tokens: [], values: [], mean: 0 }, buffers: [] };
     return { reply: { tokens: [1, 0], values: [0.75, -0.25], mean: 0.8 }, buffers: [] };
   }
   const { rows, columns, exact } = asked as unknown as Record<string, [number, number]> & { exact?: true };
@@ -117,6 +118,13 @@ describe("the panel of similarity", () => {
     await frame();
     expect(scene.selection.pinned.peek()).toEqual({ query: 1, key: null });
     expect(last("nearest")).toMatchObject({ token: 1 });
+    // A single token is like none, and no mean of no pairs is made up.
+    model.set("pinned", { query: 2, key: null });
+    await frame();
+    expect(panel.querySelector(".near")?.textContent).toBe(
+      "a single token: there is none to compare it with",
+    );
+    expect(panel.textContent).not.toContain("mean over all pairs");
   });
 
   test("says both tokens and the number to the last digit", async () => {

@@ -163,7 +163,10 @@ function neighbours(scene: Scene, how: Centring, abort: AbortSignal): HTMLElemen
     if (!found) return;
     const { tokens, values, mean: all } = found.reply;
     const token = Number(found.question["token"]);
-    name.textContent = `Most like ${named(scene, token)}:`;
+    const isAlone = tokens.length === 0;
+    name.textContent = isAlone
+      ? "a single token: there is none to compare it with"
+      : `Most like ${named(scene, token)}:`;
     list.replaceChildren(
       ...tokens.map((index, i) => {
         const label = h("span", {}, tokensOf(scene, side.value)[index] ?? "");
@@ -174,7 +177,7 @@ function neighbours(scene: Scene, how: Centring, abort: AbortSignal): HTMLElemen
     );
     const alike =
       all > ALIKE && !how.centred.value ? "; all look alike: “centred” takes away what they share" : "";
-    mean.textContent = `mean over all pairs of tokens ${number(all)}${alike}`;
+    mean.textContent = isAlone ? "" : `mean over all pairs of tokens ${number(all)}${alike}`;
   });
   const of = (event: Event): number | null => {
     const button = (event.target as Element | null)?.closest<HTMLElement>("[data-token]");
