@@ -96,14 +96,18 @@ test("tabs are walked with the arrows, over those that cannot be had, and opened
   key(first, "ArrowRight");
   expect(focused()).toBe(lacking);
   expect(lacking.getAttribute("aria-description")).toBe("no units were found");
+  // Opened, it says why.
   lacking.click();
-  expect(model.get("tab")).toBe("direct");
+  await frame();
+  const body = root.querySelector('[role="tabpanel"]') as HTMLElement;
+  expect([model.get("tab"), body.textContent]).toEqual(["neurons", "no units were found"]);
+  last.click();
+  lacking.focus();
   key(lacking, "Home");
   expect(focused()).toBe(first);
   expect([model.get("tab"), model.get("hidden_layer")]).toEqual(["direct", 1]);
   first.click();
   await frame();
   expect(tabs().map((tab) => tab.tabIndex)).toEqual([0, -1, -1]);
-  const body = root.querySelector('[role="tabpanel"]') as HTMLElement;
   expect(first.getAttribute("aria-controls")).toBe(body.id);
 });

@@ -32,6 +32,8 @@ TABS = {
     "direct": "Direct logits",
 }
 
+_NO_MODEL = "this trace was loaded or made from arrays, and has no model to run: trace it anew."
+
 OPTIONS = (
     "order",
     "projection",
@@ -224,12 +226,12 @@ def _lacks(trace: Trace) -> dict[str, str]:
     """Return why tabs cannot be had."""
     lacks: dict[str, str] = {}
     if trace.reading is None or trace.places is None:
-        lacks = dict.fromkeys(("lens", "neurons", "direct"), "needs the model")
+        lacks = dict.fromkeys(("lens", "neurons", "direct"), _NO_MODEL)
     else:
         try:
             predicting(trace)
         except JtvizError as error:
             lacks["lens"] = str(error)
         if not trace.places.units:
-            lacks["neurons"] = "no feed-forward units were found"
+            lacks["neurons"] = "no feed-forward units were found in this model."
     return lacks

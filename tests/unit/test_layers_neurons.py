@@ -293,7 +293,7 @@ def test_units_at_nought_are_not_said_to_be_strong() -> None:
 def test_a_model_without_units_says_so() -> None:
     case = FAMILIES["Mixtral"]
     panels = LayersPanels(hook(case.build("sdpa")).trace(inputs=case.inputs(1, "none")))
-    assert ["neurons", "Neurons", "no feed-forward units were found"] in panels.meta["tabs"]
+    assert ["neurons", "Neurons", "no feed-forward units were found in this model."] in panels.meta["tabs"]
     reply, _ = asked(panels, op="units", layer=0, token=0)
     assert "no feed-forward units were found in this model" in reply["error"]
 

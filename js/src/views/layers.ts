@@ -111,10 +111,11 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   let life = new AbortController();
   gone.addEventListener("abort", () => life.abort(), { once: true });
   watch(gone, () => {
-    const panel = PANELS[tab.value];
+    const [, label, lack] = meta.tabs.find(([name]) => name === tab.value) ?? ["", "", ""];
+    const panel = lack ? absent(lack) : PANELS[tab.value];
     life.abort();
     life = new AbortController();
-    set(body, "aria-label", meta.tabs.find(([name]) => name === tab.value)?.[1]);
+    set(body, "aria-label", label);
     // Not to be drawn anew when what the panel reads changes.
     const { signal: alive } = life;
     queueMicrotask(() => {
@@ -124,16 +125,19 @@ async function render({ model, el, host, signal: gone }: RenderProps): Promise<v
   listenToKeys(root, scene, gone);
 }
 
+/** What a tab shows that this model cannot have: why. */
+const absent =
+  (lack: string): Panel =>
+  () =>
+    h("div", { class: "about", role: "status" }, lack);
+
 /** One stop of the Tab key; the arrows walk, and a press opens: what a tab shows may take a while to compute. */
 function tabs(meta: LayersMeta, tab: { value: Tab }, body: HTMLElement, gone: AbortSignal): HTMLElement {
   const buttons = meta.tabs.map(([name, label, lack]) => {
     const more = lack === "" ? {} : { title: lack, "aria-disabled": true, "aria-description": lack };
     const tags = { type: "button", role: "tab", class: "tab", "data-label": label, "aria-controls": body.id };
     const button = h("button", { ...tags, ...more }, label);
-    const open = (): void => {
-      if (lack === "") tab.value = name;
-    };
-    button.addEventListener("click", open, { signal: gone });
+    button.addEventListener("click", () => (tab.value = name), { signal: gone });
     watch(gone, () => {
       set(button, "aria-selected", tab.value === name);
       button.tabIndex = tab.value === name ? 0 : -1;
