@@ -84,15 +84,20 @@ class Paths:
         self.ring = bqplot.Scatter(
             **nothing, default_size=150, colors=[RING], fill=False, stroke_width=2.5, visible=False
         )
-        self.names = bqplot.Label(
-            **nothing,
-            text=[""],
-            x_offset=7,
-            y_offset=-7,
-            default_size=11,
-            colors=["gray"],
-            font_weight="normal",
-            visible=False,
+        # Names lead inwards, where there is room: those of points on the right end at them.
+        self.names, self.names_before = (
+            bqplot.Label(
+                **nothing,
+                text=[""],
+                x_offset=offset,
+                y_offset=-7,
+                align=align,
+                default_size=11,
+                colors=["gray"],
+                font_weight="normal",
+                visible=False,
+            )
+            for offset, align in ((7, "start"), (-7, "end"))
         )
         self.brush = bqplot.interacts.BrushSelector(x_scale=self._x, y_scale=self._y, marks=[], color="gray")
         quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
@@ -101,7 +106,8 @@ class Paths:
             bqplot.Axis(scale=self._y, side="left", tick_format=".4~g", label_offset="3.6em", **quiet),
         ]
         self.figure: bqplot.Figure = bqplot.Figure(
-            marks=[self.lines, self.starts, self.points, self.ring, self.names], axes=self._axes,
+            marks=[self.lines, self.starts, self.points, self.ring, self.names, self.names_before],
+            axes=self._axes,
             layout={"width": "100%", "max_width": "860px", "height": "460px", "margin": "0"},
             fig_margin={"top": 12, "bottom": 52, "left": 72, "right": 24},
             animation_duration=0, display_toolbar=False,
@@ -186,12 +192,10 @@ class Paths:
         _put(self.starts, *self._at[0, lined].T, colors=[self._colours[i] for i in lined] or ["gray"])
         # What is pinned has its name first.
         named = self._apart([*pins, *(lined if len(self.drawn) <= NAMED else _some(chosen, NAMED))])
-        _put(
-            self.names,
-            self.points.x[named],
-            self.points.y[named],
-            text=np.array([self._labels[i] for i in named] or [""]),
-        )
+        for mark, is_before in ((self.names, False), (self.names_before, True)):
+            own = [place for place in named if self._is_right(place) == is_before]
+            texts = np.array([self._labels[place] for place in own] or [""])
+            _put(mark, self.points.x[own], self.points.y[own], text=texts)
         self.words.value = self._legend(len(lined), len(chosen))
 
     def _apart(self, places: list[Any]) -> list[int]:
@@ -202,10 +206,14 @@ class Paths:
             x = WIDTH * (self.points.x[place] - self._x.min) / (self._x.max - self._x.min)
             y = HEIGHT * (self.points.y[place] - self._y.min) / (self._y.max - self._y.min)
             wide = LETTER * len(self._labels[place])
+            x -= wide if self._is_right(place) else 0.0
             if all(abs(y - b) > LINE or x > a + w or x + wide < a for a, b, w in boxes):
                 boxes.append((x, y, wide))
                 found.append(place)
         return found
+
+    def _is_right(self, place: int) -> bool:
+        return bool(self.points.x[place] > (self._x.min + self._x.max) / 2)
 
     def _marked(self) -> list[int]:
         return list(self._shared.marked.get(self._panels.side, []))

@@ -61,7 +61,7 @@ def test_the_points_are_those_of_the_layer_shown(trace: Trace) -> None:
         np.testing.assert_allclose(chart.points.y, found.paths[layer, :, 1], atol=1e-5)
     np.testing.assert_allclose(chart.lines.x, found.paths[..., 0].T, atol=1e-5)
     np.testing.assert_allclose(chart.starts.y, found.paths[0, :, 1], atol=1e-5)
-    assert "</s>" in chart.names.text
+    assert "</s>" in [*chart.names.text, *chart.names_before.text]
     panels.plane = "2 × 3"
     np.testing.assert_allclose(chart.points.y, found.paths[1, :, 2], atol=1e-5)
     assert chart.figure.axes[1].label == f"PC 3 ({found.explained[2]:.0%} of the variance)".replace("%", " %")
@@ -73,15 +73,25 @@ def test_no_name_lies_on_another_and_the_pinned_one_is_there(trace: Trace) -> No
     panels, chart = opened(trace)
     for pin in range(10):
         panels.pinned = {"query": pin}
-        assert trace.tokens["encoder"][pin] == chart.names.text[0]
         scales = chart.points.scales
-        x, y = (
-            size * (places - scales[name].min) / (scales[name].max - scales[name].min)
-            for name, places, size in (("x", chart.names.x, paths.WIDTH), ("y", chart.names.y, paths.HEIGHT))
-        )
-        for i, j in itertools.combinations(range(len(x)), 2):
-            first = i if x[i] <= x[j] else j
-            assert abs(y[i] - y[j]) > 11 or abs(x[i] - x[j]) > 6 * len(chart.names.text[first])
+        named: list[tuple[str, float, float]] = []
+        firsts = []
+        for mark in (chart.names, chart.names_before):
+            if not mark.visible:
+                continue
+            x, y = (
+                size * (places - scales[name].min) / (scales[name].max - scales[name].min)
+                for name, places, size in (("x", mark.x, paths.WIDTH), ("y", mark.y, paths.HEIGHT))
+            )
+            # Names lead inwards.
+            assert set(x > paths.WIDTH / 2) == {mark is chart.names_before}
+            ends = x - 6.6 * np.array([len(text) for text in mark.text]) * (mark is chart.names_before)
+            named += zip(mark.text, ends, y, strict=True)
+            firsts.append(mark.text[0])
+        assert trace.tokens["encoder"][pin] in firsts
+        for (text, x0, y0), (other, x1, y1) in itertools.combinations(named, 2):
+            first = text if x0 <= x1 else other
+            assert abs(y0 - y1) > 11 or abs(x0 - x1) > 6 * len(first)
 
 
 def test_the_room_of_the_axes_stays_from_layer_to_layer_until_one_layer_is_asked_for(trace: Trace) -> None:
@@ -151,7 +161,7 @@ def test_of_a_long_text_few_paths_are_drawn_and_that_is_said(
     assert "6 of 10 tokens, evenly sampled" in chart.words.value
     panels.marked = {"encoder": chart.drawn[:5].tolist()}
     assert chart.lines.x.shape == (4, 3)
-    assert 1 <= len(chart.names.text) <= 3
+    assert 1 <= sum(len(mark.text) for mark in (chart.names, chart.names_before) if mark.visible) <= 3
     assert "the paths of 4 of 5 marked and pinned tokens are drawn" in chart.words.value
     # A token that is marked and not drawn is no trouble.
     panels.marked = {"encoder": [index for index in range(10) if index not in chart.drawn]}
