@@ -120,7 +120,7 @@ def _chart(found: Cka) -> bqplot.Figure:
     figure = bqplot.Figure(
         marks=[heat],
         axes=axes,
-        layout={"width": "100%", "max_width": "480px", "height": "400px"},
+        layout={"width": "100%", "max_width": "480px", "height": "400px", "margin": "0"},
         fig_margin={"top": 8, "bottom": 48, "left": 56, "right": 64},
         padding_x=0,
         padding_y=0,

@@ -63,7 +63,7 @@ def curves(found: Faithfulness) -> ipywidgets.VBox:
     figure = bqplot.Figure(
         marks=marks,
         axes=axes,
-        layout={"width": "100%", "max_width": "720px", "height": "280px"},
+        layout={"width": "100%", "max_width": "720px", "height": "280px", "margin": "0"},
         fig_margin={"top": 8, "bottom": 52, "left": 72, "right": 16},
         display_toolbar=False,
         animation_duration=0,

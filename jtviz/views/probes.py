@@ -140,14 +140,14 @@ def _chart(found: Probes) -> bqplot.Figure:
         ),
         bqplot.Axis(
             scale=scales["y"], side="left", label=f"share of the {_units(found)} got right",
-            tick_format=".0%", label_offset="3.6em", **QUIET,
+            tick_format=".0%", label_offset="4.4em", **QUIET,
         ),
     ]  # fmt: skip
     return bqplot.Figure(
         marks=marks,
         axes=axes,
-        layout={"width": "100%", "max_width": "720px", "height": "300px"},
-        fig_margin={"top": 8, "bottom": 52, "left": 68, "right": 16},
+        layout={"width": "100%", "max_width": "720px", "height": "300px", "margin": "0"},
+        fig_margin={"top": 8, "bottom": 52, "left": 76, "right": 16},
         display_toolbar=False,
         animation_duration=0,
     )

@@ -75,7 +75,7 @@ class CurveView(ipywidgets.VBox):  # type: ignore[misc]
         self.chart: bqplot.Figure = bqplot.Figure(
             marks=[*_lines(curve, scales), self._at],
             axes=_axes(curve, scales),
-            layout={"width": "100%", "max_width": "720px", "height": "300px"},
+            layout={"width": "100%", "max_width": "720px", "height": "300px", "margin": "0"},
             fig_margin={"top": 10, "bottom": 52, "left": 76, "right": 16},
             animation_duration=0,
             display_toolbar=False,

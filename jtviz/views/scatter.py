@@ -62,7 +62,7 @@ class Scatter:
         ]  # fmt: skip
         self.figure: bqplot.Figure = bqplot.Figure(
             marks=[self._points], axes=axes,
-            layout={"width": "100%", "max_width": "560px", "height": "320px"},
+            layout={"width": "100%", "max_width": "560px", "height": "320px", "margin": "0"},
             fig_margin={"top": 12, "bottom": 52, "left": 84, "right": 16},
             animation_duration=0, display_toolbar=False,
         )  # fmt: skip
