@@ -6,6 +6,7 @@ import { Requests } from "../src/core/requests";
 import { Selection } from "../src/core/selection";
 import { neurons } from "../src/layers/neurons";
 import { blend, strongest, topTokens } from "../src/layers/neurons-patterns";
+import { directionOf } from "../src/layers/neurons-tokens";
 import { Questions } from "../src/layers/questions";
 import type { Scene } from "../src/layers/scene";
 import { choices, FakeModel, frame, META } from "./fakes";
@@ -252,4 +253,11 @@ test("the strongest pattern of a token is the first of equals, and words are nam
   const weights = [Float32Array.of(0.2, 0.5, 0), Float32Array.of(0.4, 0.5, 0)];
   expect([...strongest(weights, 3)]).toEqual([1, 0, 0]);
   expect(topTokens(Float32Array.of(0.5, 0.9, 0.01, 0.6), ["tea", "milk", "no", "tea"])).toBe("milk · tea");
+});
+
+test("an excerpt is read the way most of its letters are, whatever it begins with", () => {
+  expect(directionOf("שלום مرحبا internationalisation")).toBe("ltr");
+  expect(directionOf("GPT קורא את המשפט")).toBe("rtl");
+  expect(directionOf("车站 12 😀")).toBe("ltr");
+  expect(directionOf("")).toBe("ltr");
 });

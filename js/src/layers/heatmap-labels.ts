@@ -152,7 +152,7 @@ export function drawLabels(
     const end = plot.left + plot.across.width;
     const centre = plot.left + (index + 0.5 - across.x) * across.cell;
     if (centre < plot.left || centre > end) continue;
-    const half = columns.turned ? HALF : context.measureText(columns.label(index)).width / 2;
+    const half = columns.turned ? HALF : context.measureText(columns.label(index)).width / 2 - 2;
     const x = within(centre, end, half, focus(columns).includes(index));
     if (x === null) continue;
     context.save();

@@ -22,6 +22,13 @@ interface Strongest {
   n: number;
 }
 
+/** Which way most of its letters are read: an excerpt may begin with a word of the other direction. */
+export function directionOf(text: string): "ltr" | "rtl" {
+  const letters = text.match(/\p{L}/gu)?.length ?? 0;
+  const leftward = text.match(/[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}]/gu);
+  return 2 * (leftward?.length ?? 0) > letters ? "rtl" : "ltr";
+}
+
 const WITHOUT = "give texts=[…] to show_layers to search a data set";
 
 export function tokensOfUnit(
@@ -71,7 +78,7 @@ export function tokensOfUnit(
         mark.style.color = inkOn(colour);
         const snippet = h(
           "span",
-          { class: "snippet", dir: "auto" },
+          { class: "snippet", dir: directionOf(before + label + after) },
           h("span", { class: "before" }, plain(before)),
           mark,
           h("span", { class: "after" }, plain(after)),
