@@ -72,8 +72,9 @@ def _direct(panels: LayersPanels, look: Theme) -> Titled:
     if found.against is not None:
         name += f" − logit of {found.against.name}"
     row = "" if found.target.row is None else f" in row {found.target.row}"
+    in_all = f"{found.value:.4g}".replace("-", "−")
     how = (
-        f"What each part adds, {found.value:.2f} in all: a bar starts where the one before ended. Exact "
+        f"What each part adds, {in_all} in all: a bar starts where the one before ended. Exact "
         "under frozen layer norm: what each adds through the residual stream alone."
     )
     words = [

@@ -14,6 +14,7 @@ from PIL import Image
 
 import jtviz
 from jtviz.analysis.layers.units import StrongestUnits
+from jtviz.analysis.layers.waterfall import Step
 from jtviz.capture import JtvizError
 from jtviz.views.figures.colour import THEMES, head_colour, hex_of, ramp, shade
 from jtviz.views.figures.heatmap import COLUMNS, ROWS, pooled
@@ -23,6 +24,7 @@ from jtviz.views.figures.matrix import digits
 from jtviz.views.figures.patterns import blend
 from jtviz.views.figures.plane import _meet, _named
 from jtviz.views.figures.units import unit_bars
+from jtviz.views.figures.waterfall import waterfall
 from jtviz.views.figures.words import number
 from jtviz.views.layer_panels.lens import COLOURS
 from jtviz.views.layer_panels.trajectories import axis_note
@@ -60,6 +62,15 @@ def test_a_saved_waterfall_has_each_bar_with_its_number(tmp_path: Path) -> None:
         assert any(word.rstrip("…") and bar.name.startswith(word.rstrip("…")) for word in said)
     assert "logit of 茶 − logit of 水" in said
     assert f"{view.panels.direct.value:.2f}" in said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.1275, "+0.1275"), (-0.00004, "+0.0000"), (-0.0024, "−0.0024"), (17.25, "+17.25")]
+)
+def test_numbers_of_a_saved_waterfall_have_the_decimals_of_the_page(value: float, said: str) -> None:
+    bars = [Step("bias", "biases", value)]
+    drawn = waterfall(bars, ("logit", max(0.2166, value)), THEMES["light"])
+    assert f">{said}<" in "".join(drawn.marks)
 
 
 @pytest.mark.parametrize("tab", list(TABS))

@@ -7,6 +7,7 @@ Required: every bar with its number; the last is the logit, which those above it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from jtviz.analysis.layers.waterfall import Step
@@ -16,9 +17,9 @@ from .colour import Theme, ramp, ramp_against
 from .lettering import clip
 from .part import TOKEN, Part, Swatches
 
-NAME = 158.0
+NAME = 186.0
 PLOT = 260.0
-NUMBER = 44.0
+NUMBER = 52.0
 WIDE = NAME + PLOT + 2 * NUMBER
 ROW = 15.0
 
@@ -38,6 +39,7 @@ def waterfall(steps: Sequence[Step], total: tuple[str, float], look: Theme) -> P
     ends = [0.0, total[1], *(step.end for step in steps)]
     low, high = min(ends), max(ends)
     span = (high - low) or 1.0
+    digits = digits_of(span)
 
     def at(value: float) -> float:
         return NAME + (value - low) / span * PLOT
@@ -53,12 +55,14 @@ def waterfall(steps: Sequence[Step], total: tuple[str, float], look: Theme) -> P
         left, right = sorted((at(step.start), at(step.end)))
         marks.append(svg.rect(left, y + 3, max(0.6, right - left), ROW - 6, fill=colours[128]))
         marks.append(svg.rect(at(step.end) - 0.25, y + ROW - 3, 0.5, 6, fill=look.soft))
-        marks.append(_row(look, y, step.name, _number(step.value, sign="+"), _number(step.end)))
+        marks.append(
+            _row(look, y, step.name, _number(step.value, digits, sign="+"), _number(step.end, digits))
+        )
     y = (len(steps) + 1) * ROW
     left, right = sorted((at(0), at(total[1])))
     marks.append(svg.rect(0, y, WIDE, 0.6, fill=look.line))
     marks.append(svg.rect(left, y + 3, max(0.6, right - left), ROW - 6, fill=look.soft))
-    marks.append(_row(look, y, total[0], "", _number(total[1])))
+    marks.append(_row(look, y, total[0], "", _number(total[1], digits)))
     kinds = ((ramp, "adds"), (ramp_against, "takes away"))
     swatches = tuple((of(look.paper, None, dark=look.dark)[128], said) for of, said in kinds)
     return Part(marks, WIDE, height, [Swatches((*swatches, (look.soft, "all together")), "bars")], indent=0)
@@ -74,6 +78,12 @@ def _row(look: Theme, y: float, name: str, adds: str, so_far: str, *, soft: bool
     return svg.group(cells, 0, y)
 
 
-def _number(value: float, sign: str = "-") -> str:
-    said = format(value, f"{sign}.2f")
-    return ("+" * (sign == "+") + "0.00") if said.strip("+-") == "0.00" else said.replace("-", "−")
+def digits_of(span: float) -> int:
+    """Return how many decimals numbers have that are read on a scale so long."""
+    return max(2, min(6, 2 - math.floor(math.log10(span / 5))))
+
+
+def _number(value: float, digits: int, sign: str = "-") -> str:
+    said = format(value, f"{sign}.{digits}f")
+    nought = f"{0:.{digits}f}"
+    return ("+" * (sign == "+") + nought) if said.strip("+-") == nought else said.replace("-", "−")
