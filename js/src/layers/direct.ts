@@ -105,7 +105,7 @@ function rows(
     },
     { capture: true, signal: abort },
   );
-  const words = h("div", { class: "caption" });
+  const words = h("div", { class: "caption direct-said" });
   watch(abort, () => {
     const found = reply.value;
     const isClass = found !== null && found.row === null;
