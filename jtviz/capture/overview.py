@@ -7,11 +7,9 @@ how far it is, and stops when told.
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import math
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from .ending import stopped_at_the_end
 from .kernels import exactly
 from .part import Part, positions, whole
 from .site import STREAM, Site
@@ -75,9 +74,9 @@ class Task(Generic[T]):
         self._progress = 0.0
         self._stop = threading.Event()
         self._future: Future[T] = Future()
-        # A daemon: an interpreter that ends does not wait for the whole, see `_stop_all`.
+        # A daemon: an interpreter that ends does not wait for the whole.
         thread = threading.Thread(target=self._run, name="jtviz task", daemon=True)
-        _threads.add(thread)
+        stopped_at_the_end(thread, self._stop)
         thread.start()
 
     def __repr__(self) -> str:
@@ -132,7 +131,7 @@ class Task(Generic[T]):
             self._future.set_result(found)
 
     def _report(self, share: float) -> None:
-        if self._stop.is_set() or _ending.is_set():
+        if self._stop.is_set():
             raise CancelledError
         self._progress = share
 
@@ -161,28 +160,6 @@ class OverviewTask(Task[Overview]):
         """The exact overview if it is there, else the sampled one."""
         ended = self.is_done and not self._future.cancelled() and self._future.exception() is None
         return self._future.result() if ended else self.preview
-
-
-_threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
-_stops: weakref.WeakKeyDictionary[threading.Thread, threading.Event] = weakref.WeakKeyDictionary()
-_ending = threading.Event()
-
-
-def stopped_at_the_end(thread: threading.Thread, stop: threading.Event) -> None:
-    """Let an interpreter that ends set `stop`, upon which the thread soon ends, and wait for that."""
-    _stops[thread] = stop
-    _threads.add(thread)
-
-
-@atexit.register
-def _stop_all() -> None:
-    """Stop what still runs when the interpreter ends: a thread killed inside torch takes it down."""
-    _ending.set()
-    for stop in list(_stops.values()):
-        stop.set()
-    for thread in list(_threads):
-        if thread.is_alive():
-            thread.join()
 
 
 def pooled(

@@ -19,8 +19,8 @@ from jtviz.analysis.attribution.progress import Progress
 from jtviz.analysis.layers.lens import LogitLens, logit_lens, taken, together
 from jtviz.analysis.layers.tuned import TunedLens, tuned_lens
 from jtviz.capture import JtvizError, hook
+from jtviz.capture.ending import stopped_at_the_end
 from jtviz.capture.lm_head import predicting
-from jtviz.capture.overview import stopped_at_the_end
 from jtviz.capture.part import Index, chosen, is_int, positions
 
 from .panel import Answer, Message, Panel
