@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SAME = 1e-4
 """How far logits of fewer rows may be off, relative to the largest: another kernel may run for them."""
 
+NO_MODEL = "this trace was loaded or made from arrays, and has no model to run: trace it anew."
 _KEEP = "logits_to_keep"
 
 Block = tuple[str, int]
@@ -94,7 +95,7 @@ def predicting(trace: Trace, side: str | None = None) -> tuple[Reading, str]:
     if not hasattr(trace, "reading"):
         raise JtvizError(f"give a trace, such as hook(model).trace(text), not {type(trace).__name__}.")
     if trace.reading is None:
-        raise JtvizError("this trace was loaded or made from arrays, and has no model to run: trace it anew.")
+        raise JtvizError(NO_MODEL)
     found = "decoder" if "decoder" in trace.tokens else "encoder"
     if side not in {None, found}:
         raise JtvizError(

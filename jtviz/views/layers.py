@@ -14,7 +14,7 @@ from typing import Any
 import traitlets as t
 
 from jtviz.capture import JtvizError, Trace
-from jtviz.capture.lm_head import predicting
+from jtviz.capture.lm_head import NO_MODEL, predicting
 
 from .bundle import front_end
 from .describe import describe
@@ -31,8 +31,6 @@ TABS = {
     "neurons": "Neurons",
     "direct": "Direct logits",
 }
-
-_NO_MODEL = "this trace was loaded or made from arrays, and has no model to run: trace it anew."
 
 OPTIONS = (
     "order",
@@ -226,7 +224,7 @@ def _lacks(trace: Trace) -> dict[str, str]:
     """Return why tabs cannot be had."""
     lacks: dict[str, str] = {}
     if trace.reading is None or trace.places is None:
-        lacks = dict.fromkeys(("lens", "neurons", "direct"), _NO_MODEL)
+        lacks = dict.fromkeys(("lens", "neurons", "direct"), NO_MODEL)
     else:
         try:
             predicting(trace)

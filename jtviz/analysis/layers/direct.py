@@ -20,6 +20,7 @@ from jtviz.capture.classes import class_logits
 from jtviz.capture.forward import token_logits
 from jtviz.capture.inputs import Prepared, vocabulary
 from jtviz.capture.intervention.places import Places
+from jtviz.capture.lm_head import NO_MODEL
 from jtviz.capture.reading import Reading, checked_single
 from jtviz.capture.score import score
 from jtviz.capture.target import Outcome, TargetLike
@@ -199,7 +200,7 @@ def direct_logit_attribution(
         raise JtvizError(f"give a trace, such as hook(model).trace(text), not {type(trace).__name__}.")
     reading, places = trace.reading, trace.places
     if reading is None or places is None:
-        raise JtvizError("this trace was loaded or made from arrays, and has no model to run: trace it anew.")
+        raise JtvizError(NO_MODEL)
     if callable(target) or callable(against):
         raise JtvizError("target= is a token, a row or a class here: a function is not a logit.")
     checked_single(reading.prepared)
