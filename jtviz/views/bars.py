@@ -14,6 +14,7 @@ import numpy as np
 from jtviz.analysis.words import words_of
 
 from .attribution import AttributionView
+from .chart import QUIET
 
 if TYPE_CHECKING:
     import bqplot
@@ -52,11 +53,10 @@ class Bars:
             x=[], y=[], scales=scales, interactions={"click": "select"}, padding=0.2,
             selected_style={"stroke": "gray", "stroke-width": "2"}, unselected_style={"opacity": "0.45"},
         )  # fmt: skip
-        quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
         self._across = bqplot.Axis(
-            scale=scales["x"], tick_rotate=-60, tick_style={"text-anchor": "end", "font-size": 12}, **quiet
+            scale=scales["x"], tick_rotate=-60, tick_style={"text-anchor": "end", "font-size": 12}, **QUIET
         )
-        self._up = bqplot.Axis(scale=scales["y"], side="left", label="", label_offset="4.2em", **quiet)
+        self._up = bqplot.Axis(scale=scales["y"], side="left", label="", label_offset="4.2em", **QUIET)
         self.figure: bqplot.Figure = bqplot.Figure(
             marks=[self._bars],
             axes=[self._across, self._up],

@@ -12,6 +12,8 @@ import numpy as np
 
 from jtviz.analysis.trust import Faithfulness
 
+from .chart import QUIET
+
 DELETION, INSERTION = "#4269d0", "#c2781c"
 
 
@@ -53,12 +55,11 @@ def curves(found: Faithfulness) -> ipywidgets.VBox:
             {"y": own, "colors": [colour], "stroke_width": 2.2},
         ]
         marks += [bqplot.Lines(x=found.share, scales=scales, **line) for line in drawn]
-    quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
     axes = [
         bqplot.Axis(
-            scale=scales["x"], label="share of the tokens", tick_format=".0%", label_offset="2.8em", **quiet
+            scale=scales["x"], label="share of the tokens", tick_format=".0%", label_offset="2.8em", **QUIET
         ),
-        bqplot.Axis(scale=scales["y"], side="left", label=found.measure, label_offset="3.6em", **quiet),
+        bqplot.Axis(scale=scales["y"], side="left", label=found.measure, label_offset="3.6em", **QUIET),
     ]
     figure = bqplot.Figure(
         marks=marks,

@@ -14,6 +14,8 @@ import numpy as np
 from jtviz.analysis.layers.trajectories import Trajectories
 from jtviz.capture import JtvizError
 
+from .chart import QUIET
+
 if TYPE_CHECKING:
     import bqplot
 
@@ -100,10 +102,9 @@ class Paths:
             for offset, align in ((7, "start"), (-7, "end"))
         )
         self.brush = bqplot.interacts.BrushSelector(x_scale=self._x, y_scale=self._y, marks=[], color="gray")
-        quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
         self._axes = [
-            bqplot.Axis(scale=self._x, tick_format=".4~g", label_offset="2.8em", **quiet),
-            bqplot.Axis(scale=self._y, side="left", tick_format=".4~g", label_offset="3.6em", **quiet),
+            bqplot.Axis(scale=self._x, tick_format=".4~g", label_offset="2.8em", **QUIET),
+            bqplot.Axis(scale=self._y, side="left", tick_format=".4~g", label_offset="3.6em", **QUIET),
         ]
         self.figure: bqplot.Figure = bqplot.Figure(
             marks=[self.lines, self.starts, self.points, self.ring, self.names, self.names_before],

@@ -16,6 +16,7 @@ from jtviz.analysis.importance.curve import PruningCurve
 from jtviz.capture.intervention.ablation import Mask
 
 from . import keep
+from .chart import QUIET
 from .closing import close_all
 from .importance import NAMES, ImportanceView
 from .masks import Masks
@@ -262,16 +263,15 @@ def _lines(curve: PruningCurve, scales: dict[str, Any]) -> list[Any]:
 def _axes(curve: PruningCurve, scales: dict[str, Any]) -> list[Any]:
     import bqplot
 
-    quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
     return [
         bqplot.Axis(
             scale=scales["x"],
             label=f"share of the {curve.of} off",
             tick_format=".0%",
             label_offset="2.8em",
-            **quiet,
+            **QUIET,
         ),
-        bqplot.Axis(scale=scales["y"], side="left", label=curve.label, label_offset="4em", **quiet),
+        bqplot.Axis(scale=scales["y"], side="left", label=curve.label, label_offset="4em", **QUIET),
     ]
 
 

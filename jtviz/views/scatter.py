@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 import numpy as np
 
+from .chart import QUIET
+
 if TYPE_CHECKING:
     import bqplot
 
@@ -53,12 +55,11 @@ class Scatter:
             tooltip=bqplot.Tooltip(fields=["name", "x", "y"], formats=["", ".3g", ".3g"],
                                    labels=["head", "exact", "gradient"]),
         )  # fmt: skip
-        quiet = {"grid_lines": "none", "color": "gray", "label_color": "gray"}
         axes = [
             bqplot.Axis(scale=scales["x"], label=f"exact: {found.label} lost without the head",
-                        tick_format=".2~g", label_offset="2.8em", **quiet),
+                        tick_format=".2~g", label_offset="2.8em", **QUIET),
             bqplot.Axis(scale=scales["y"], side="left", label="gradient: first-order change",
-                        tick_format=".2~g", label_offset="4.4em", **quiet),
+                        tick_format=".2~g", label_offset="4.4em", **QUIET),
         ]  # fmt: skip
         self.figure: bqplot.Figure = bqplot.Figure(
             marks=[self._points], axes=axes,
