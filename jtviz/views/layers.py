@@ -6,7 +6,6 @@ travel to the page for what is in sight; the reader's model is never touched.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -18,6 +17,7 @@ from jtviz.capture.lm_head import NO_MODEL, predicting
 
 from .bundle import front_end
 from .describe import describe
+from .inside import Inside
 from .layer_panels.panel import Answer, Message
 from .layer_panels.saved import Panels
 from .linked import Linked
@@ -115,7 +115,7 @@ class LayersPanels(Panels, Linked):
         texts: Any = None,
         **choices: Any,
     ) -> None:
-        self._heard_in = self._followed_in = 0
+        self._hearing, self._following = Inside(), Inside()
         self._is_at_start = hidden_layer == 0
         """Whether what enters the first block was chosen last, of the layers of the stream."""
         self._begin_panels()
@@ -159,12 +159,8 @@ class LayersPanels(Panels, Linked):
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take over what was chosen in the browser, which tells the Selection about layers by itself."""
-        with self.selection.hearing:
-            self._heard_in = threading.get_ident()
-            try:
-                super().set_state(sync_data)
-            finally:
-                self._heard_in = 0
+        with self.selection.hearing, self._hearing:
+            super().set_state(sync_data)
 
     # Nothing that a page chose is sent back there: it may have gone on meanwhile.
     def _to_layer(self, change: dict[str, Any]) -> None:
@@ -172,25 +168,24 @@ class LayersPanels(Panels, Linked):
         if change["new"] > last:  # of the other side, which is deeper
             self.hidden_layer = last
             return
-        here = threading.get_ident()
-        if self._followed_in == here:
+        if self._following.is_here:
             return
         self._is_at_start = change["new"] == 0
-        if self._heard_in != here:
+        if not self._hearing.is_here:
             self.layer = max(0, change["new"] - 1)
 
     def _from_layer(self, _: dict[str, Any]) -> None:
         # A page tells its two choices in two messages, of which either may come first.
         is_entering = self._is_at_start and self.layer == 0
         to = 0 if is_entering else min(self.layer + 1, self._depth[self.side] - 1)
-        is_from_page = self.selection.is_from_page or self._heard_in == threading.get_ident()
+        is_from_page = self.selection.is_from_page or self._hearing.is_here
         locked = self._property_lock
-        self._followed_in = threading.get_ident()
+        kept = self._lock_property(**{**locked, "hidden_layer": to}) if is_from_page else nullcontext()
         try:
-            with self._lock_property(**{**locked, "hidden_layer": to}) if is_from_page else nullcontext():
+            with self._following, kept:
                 self.hidden_layer = to
         finally:
-            self._followed_in, self._property_lock = 0, locked
+            self._property_lock = locked
 
     def close(self) -> None:
         """Close the widget, and stop what it was doing."""

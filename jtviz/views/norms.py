@@ -16,6 +16,7 @@ import numpy as np
 from jtviz.analysis.layers.contributions import Contributions
 
 from .chart import QUIET, key
+from .inside import Inside
 
 if TYPE_CHECKING:
     import bqplot
@@ -81,8 +82,8 @@ class Norms:
     def __init__(self, panels: LayersPanels) -> None:
         import bqplot
 
-        self._panels, self._followed_in = panels, 0
-        self._following = threading.RLock()
+        self._panels, self._following = panels, Inside()
+        self._showing = threading.RLock()
         self.lengths: dict[str, np.ndarray] = {}
         self._x, self._y = bqplot.LinearScale(), bqplot.LinearScale()
         scales = {"x": self._x, "y": self._y}
@@ -181,7 +182,7 @@ class Norms:
 
     def _follow(self, _: Any = None) -> None:
         """Show the layer and the pinned token."""
-        with self._following:
+        with self._showing:
             self._show()
 
     def _show(self) -> None:
@@ -202,11 +203,8 @@ class Norms:
         self.legend.value = _block(
             _legend(list(self.lengths), self.lengths["stream"].shape[1], self._named(pinned))
         )
-        self._followed_in = threading.get_ident()
-        try:
+        with self._following:
             self._points.selected = np.array([layer])
-        finally:
-            self._followed_in = 0
 
     def _named(self, token: int | None) -> str:
         text = "" if token is None else self._panels.trace.tokens[self._panels.side].text[token].strip()
@@ -214,8 +212,7 @@ class Norms:
 
     def _lead(self, change: dict[str, Any]) -> None:
         chosen = change["new"]
-        is_following = self._followed_in == threading.get_ident()
-        if not is_following and chosen is not None and len(chosen):
+        if not self._following.is_here and chosen is not None and len(chosen):
             self._panels.hidden_layer = int(chosen[-1])
 
 

@@ -18,6 +18,7 @@ from jtviz.capture import Trace
 from jtviz.capture.part import is_int
 
 from .bundle import front_end
+from .inside import Inside
 
 SIDES = ("query", "key")
 
@@ -82,7 +83,7 @@ class Selection(anywidget.AnyWidget):
         self._sides = {s: (trace.query_side(s), trace.key_side(s)) for s in trace.stages}
         self._lengths = {side: len(tokens) for side, tokens in trace.tokens.items()}
         self._heads = {s: [trace.heads(s, layer) for layer in range(trace.layers(s))] for s in trace.stages}
-        self._heard_in = 0
+        self._hearing = Inside()
         self.hearing = threading.RLock()
         """Held while it takes over what a page says, and by a view whose own traits follow it: JupyterLab can
         have one of them hear in the main thread, and another in a thread of its own."""
@@ -91,17 +92,13 @@ class Selection(anywidget.AnyWidget):
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take over a choice made in the browser, which has fitted its parts to each other already."""
-        with self.hearing:
-            self._heard_in = threading.get_ident()
-            try:
-                super().set_state(sync_data)
-            finally:
-                self._heard_in = 0
+        with self.hearing, self._hearing:
+            super().set_state(sync_data)
 
     @property
     def is_from_page(self) -> bool:
         """Whether what this thread is changing was chosen in the browser."""
-        return self._heard_in == threading.get_ident()
+        return self._hearing.is_here
 
     def check(self, name: str, value: Any) -> Any:
         """Return the value in its plain form, or raise `traitlets.TraitError` with one sentence."""
