@@ -15,6 +15,7 @@ from jtviz.analysis.words import words_of
 
 from .attribution import AttributionView
 from .chart import QUIET
+from .inside import Inside
 
 if TYPE_CHECKING:
     import bqplot
@@ -47,7 +48,7 @@ class Bars:
 
         self._view = view
         self._places: list[tuple[str, int]] = []
-        self._is_following = False
+        self._following = Inside()
         scales = {"x": bqplot.OrdinalScale(), "y": bqplot.LinearScale()}
         self._bars = bqplot.Bars(
             x=[], y=[], scales=scales, interactions={"click": "select"}, padding=0.2,
@@ -108,11 +109,8 @@ class Bars:
         }
         pins = {(sides[role], index) for role, index in selection.pinned.items() if index is not None}
         found = [i for i, place in enumerate(self._places) if self._holds(place, pins)]
-        self._is_following = True
-        try:
+        with self._following:
             self._bars.selected = np.array(found[:1], dtype=int) if found else None
-        finally:
-            self._is_following = False
 
     def _holds(self, place: tuple[str, int], pins: set[tuple[str, int]]) -> bool:
         """Whether a pinned token is the one of a bar, or of its word."""
@@ -125,7 +123,7 @@ class Bars:
         return words_of(tokens)[1] if self._view.unit == "word" else range(len(tokens))
 
     def _pin(self, change: dict[str, Any]) -> None:
-        if self._is_following:
+        if self._following.is_here:
             return
         chosen = change["new"]
         selection, trace = self._view.selection, self._view.trace

@@ -12,6 +12,7 @@ import ipywidgets
 import numpy as np
 
 from .chart import QUIET
+from .inside import Inside
 
 if TYPE_CHECKING:
     import bqplot
@@ -41,7 +42,7 @@ class Scatter:
     def __init__(self, view: ImportanceView) -> None:
         import bqplot
 
-        self._view, self._is_following = view, False
+        self._view, self._following = view, Inside()
         found = view.found
         self._heads = list(found.heads)
         self.exact, self.gradient = found.values["exact"], found.values["gradient"]
@@ -105,14 +106,11 @@ class Scatter:
         """Show which head is pinned."""
         pinned = self._view.pointed
         found = [i for i, head in enumerate(self._heads) if pinned and head == tuple(pinned)]
-        self._is_following = True
-        try:
+        with self._following:
             self._points.selected = np.array(found, dtype=int) if found else None
-        finally:
-            self._is_following = False
 
     def _pin(self, change: dict[str, Any]) -> None:
-        if self._is_following:
+        if self._following.is_here:
             return
         chosen = change["new"]
         is_none = chosen is None or not len(chosen)
